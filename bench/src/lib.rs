@@ -1,0 +1,1 @@
+//! Benchmarks against floors and peers, as ratios in one run.

@@ -1,0 +1,1 @@
+//! Breaks the stack on a timer or on a signal, and reports whether it healed.

@@ -1,0 +1,1 @@
+//! config.ini to docker-compose.yml, as a pure function.

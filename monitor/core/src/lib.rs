@@ -1,0 +1,22 @@
+//! The decisions of Planaria as pure state machines: who is alive, who leads, who is brought back.
+//!
+//! Nothing here opens a socket, reads a clock or rolls a die. [Node] takes an
+//! [`input::Input`] together with the time and returns [`effect::Effect`]s; a driver turns the world
+//! into inputs and effects into calls. The same code therefore runs in the containers, in the seeded
+//! simulator and in the model checker.
+//!
+//! - [`id`], [`time`]: identities, counters and the monotonic number that stands for time.
+//! - `settings`: every key that a person can set.
+//! - [`message`], [`codec`]: what members say to each other, and how it is signed.
+//! - [`engine`]: what the container engine knows, in our words.
+//! - [`input`], [`effect`]: all that goes in and all that comes out.
+//! - `node`: the state machine of one member, where the parts below meet.
+
+pub mod codec;
+pub mod effect;
+pub mod engine;
+pub mod id;
+pub mod input;
+pub mod message;
+pub mod status;
+pub mod time;

@@ -1,0 +1,1 @@
+//! The decisions of the storage node: chunks, manifests, placement, quorum, repair.

@@ -1,0 +1,1 @@
+//! An S3-compatible object store of a few small nodes.

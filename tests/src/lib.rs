@@ -1,0 +1,1 @@
+//! End to end: real containers, a real broker, real clients.
