@@ -6,7 +6,7 @@
 //! simulator and in the model checker.
 //!
 //! - [`id`], [`time`]: identities, counters and the monotonic number that stands for time.
-//! - `settings`: every key that a person can set.
+//! - [`settings`]: every key that a person can set.
 //! - [`message`], [`codec`]: what members say to each other, and how it is signed.
 //! - [`engine`]: what the container engine knows, in our words.
 //! - [`input`], [`effect`]: all that goes in and all that comes out.
@@ -18,5 +18,6 @@ pub mod engine;
 pub mod id;
 pub mod input;
 pub mod message;
+pub mod settings;
 pub mod status;
 pub mod time;

@@ -20,7 +20,11 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(place: &Place, key: &str, text: impl Into<String>) -> Self {
-        Self { place: place.clone(), key: key.to_owned(), text: text.into() }
+        Self {
+            place: place.clone(),
+            key: key.to_owned(),
+            text: text.into(),
+        }
     }
 
     /// The key, empty where the line has none.
@@ -85,7 +89,10 @@ impl fmt::Display for SettingsErrors {
 impl std::error::Error for SettingsErrors {}
 
 /// The candidate most like `name`, if one is near enough to be what was meant.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let name = name.to_ascii_uppercase();
     // A third of the letters wrong is still a slip; more is another word.
     let limit = (name.len() / 3).clamp(1, 4);

@@ -55,8 +55,14 @@ fn parse_line(line: &str) -> Result<Option<(String, String)>, String> {
         return Err(format!("'{shown}' is neither a section nor KEY = value"));
     };
     let key = key.trim();
-    if key.is_empty() || !key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-        return Err(format!("'{shown}' has no key before its sign; write KEY = value"));
+    if key.is_empty()
+        || !key
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    {
+        return Err(format!(
+            "'{shown}' has no key before its sign; write KEY = value"
+        ));
     }
     Ok(Some((key.to_owned(), unquote(value.trim())?)))
 }

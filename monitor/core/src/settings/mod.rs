@@ -33,7 +33,8 @@ pub use error::{Problem, SettingsErrors};
 pub use keys::{KEYS, Key, Settings};
 pub use reference::reference;
 pub use value::{
-    Bytes, ElectionCandidates, ElectionOrder, Fsync, LogFormat, LogLevel, Value, format_duration, parse_duration,
+    Bytes, ElectionCandidates, ElectionOrder, Fsync, LogFormat, LogLevel, Value, format_duration,
+    parse_duration,
 };
 
 use error::{Place, nearest};
@@ -76,7 +77,9 @@ impl Settings {
         let mut settings = Self::default();
         let mut wrong = Vec::new();
         for key in KEYS {
-            let Some(value) = given.get(key.name) else { continue };
+            let Some(value) = given.get(key.name) else {
+                continue;
+            };
             if let Err(bad) = (key.set)(&mut settings, &value.text) {
                 wrong.push(key.name);
                 problems.push(Problem::new(&value.place, key.name, bad));
@@ -84,7 +87,11 @@ impl Settings {
         }
         check::complete(&mut settings, &given, &wrong, &mut problems);
         check::relations(&settings, &given, &wrong, &mut problems);
-        if problems.is_empty() { Ok(settings) } else { Err(SettingsErrors::new(problems)) }
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsErrors::new(problems))
+        }
     }
 }
 
@@ -96,7 +103,10 @@ pub fn given(sources: &Sources) -> Result<BTreeMap<&'static str, String>, Settin
     let mut problems = Vec::new();
     let found = collect(sources, &mut problems);
     if problems.is_empty() {
-        Ok(found.into_iter().map(|(name, value)| (name, value.text)).collect())
+        Ok(found
+            .into_iter()
+            .map(|(name, value)| (name, value.text))
+            .collect())
     } else {
         Err(SettingsErrors::new(problems))
     }
@@ -115,9 +125,17 @@ fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name.eq_ignore_ascii_case(name))
 }
 
-fn from_file(path: &str, text: &str, found: &mut BTreeMap<&'static str, Given>, problems: &mut Vec<Problem>) {
+fn from_file(
+    path: &str,
+    text: &str,
+    found: &mut BTreeMap<&'static str, Given>,
+    problems: &mut Vec<Problem>,
+) {
     let (entries, faults) = ini::parse(text);
-    let at = |line| Place::File { path: path.to_owned(), line };
+    let at = |line| Place::File {
+        path: path.to_owned(),
+        line,
+    };
     for fault in faults {
         problems.push(Problem::new(&at(fault.line), "", fault.text));
     }
@@ -127,7 +145,11 @@ fn from_file(path: &str, text: &str, found: &mut BTreeMap<&'static str, Given>, 
             problems.push(Problem::new(&place, &entry.key, unknown(&entry.key)));
             continue;
         };
-        if let Some(Given { place: Place::File { line, .. }, .. }) = found.get(key.name) {
+        if let Some(Given {
+            place: Place::File { line, .. },
+            ..
+        }) = found.get(key.name)
+        {
             problems.push(Problem::new(
                 &place,
                 key.name,
@@ -135,7 +157,13 @@ fn from_file(path: &str, text: &str, found: &mut BTreeMap<&'static str, Given>, 
             ));
             continue;
         }
-        found.insert(key.name, Given { text: entry.value, place });
+        found.insert(
+            key.name,
+            Given {
+                text: entry.value,
+                place,
+            },
+        );
     }
 }
 
@@ -144,15 +172,21 @@ fn from_environment(
     found: &mut BTreeMap<&'static str, Given>,
     problems: &mut Vec<Problem>,
 ) {
-    let own_image = env.iter().any(|(name, text)| name == "PLANARIA_OWN_IMAGE" && bool::parse(text) == Ok(true));
+    let own_image = env
+        .iter()
+        .any(|(name, text)| name == "PLANARIA_OWN_IMAGE" && bool::parse(text) == Ok(true));
     let bare = |name: &str| {
         ENV_BARE.contains(&name)
             || own_image
-                && (name.starts_with("HEARTBEAT_") || name.starts_with("CHAOS_") || name == "ELECTION_TIMEOUT")
+                && (name.starts_with("HEARTBEAT_")
+                    || name.starts_with("CHAOS_")
+                    || name == "ELECTION_TIMEOUT")
     };
     let variable = |name: &str, text: &str| Given {
         text: text.trim().to_owned(),
-        place: Place::Variable { name: name.to_owned() },
+        place: Place::Variable {
+            name: name.to_owned(),
+        },
     };
     // Two passes, so that the prefixed name wins whatever the order.
     for (name, text) in env.iter().filter(|(name, _)| bare(name)) {
@@ -161,7 +195,9 @@ fn from_environment(
         }
     }
     for (name, text) in env {
-        let Some(short) = name.strip_prefix(ENV_PREFIX) else { continue };
+        let Some(short) = name.strip_prefix(ENV_PREFIX) else {
+            continue;
+        };
         if ENV_OTHER.contains(&name.as_str()) {
             continue;
         }
@@ -169,7 +205,11 @@ fn from_environment(
             Some(key) => {
                 found.insert(key.name, variable(name, text));
             }
-            None => problems.push(Problem::new(&variable(name, "").place, "", unknown_variable(short))),
+            None => problems.push(Problem::new(
+                &variable(name, "").place,
+                "",
+                unknown_variable(short),
+            )),
         }
     }
 }

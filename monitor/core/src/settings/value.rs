@@ -42,7 +42,11 @@ impl Value for PathBuf {
     const KIND: &'static str = "path";
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err(bad(text, Self::KIND, "a path")) } else { Ok(Self::from(text)) }
+        if text.is_empty() {
+            Err(bad(text, Self::KIND, "a path"))
+        } else {
+            Ok(Self::from(text))
+        }
     }
 }
 
@@ -50,7 +54,11 @@ impl<T: Value> Value for Option<T> {
     const KIND: &'static str = T::KIND;
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            T::parse(text).map(Some)
+        }
     }
 }
 
@@ -58,7 +66,11 @@ impl Value for Vec<String> {
     const KIND: &'static str = "list (commas between)";
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(String::parse).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(<String as Value>::parse)
+            .collect()
     }
 }
 
@@ -91,7 +103,13 @@ impl Value for SocketAddr {
     const KIND: &'static str = "address:port";
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| bad(text, "address with a port", "an address such as 0.0.0.0:9747"))
+        text.parse().map_err(|_| {
+            bad(
+                text,
+                "address with a port",
+                "an address such as 0.0.0.0:9747",
+            )
+        })
     }
 }
 
@@ -109,7 +127,9 @@ impl Value for Duration {
 /// What is wrong and how it would be right, as the rest of a sentence that begins with the key.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || bad(text, "duration", "30, 30s, 500ms, 5m or 2h");
-    let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit_ms: u64 = match unit.trim() {
         "ms" => 1,
@@ -120,14 +140,22 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
-    let (Ok(whole), Ok(part), Some(scale)) = (whole.parse::<u64>(), fraction.parse::<u64>(), 10_u64.checked_pow(digits))
-    else {
+    let (Ok(whole), Ok(part), Some(scale)) = (
+        whole.parse::<u64>(),
+        fraction.parse::<u64>(),
+        10_u64.checked_pow(digits),
+    ) else {
         return Err(wrong());
     };
-    let millis = whole.checked_mul(unit_ms).zip(part.checked_mul(unit_ms)).and_then(|(a, b)| a.checked_add(b / scale));
+    let millis = whole
+        .checked_mul(unit_ms)
+        .zip(part.checked_mul(unit_ms))
+        .and_then(|(a, b)| a.checked_add(b / scale));
     match millis.map(Duration::from_millis) {
         Some(duration) if duration <= DURATION_MAX => Ok(duration),
-        _ => Err(format!("is '{text}', which is more than a year; write a shorter duration")),
+        _ => Err(format!(
+            "is '{text}', which is more than a year; write a shorter duration"
+        )),
     }
 }
 
@@ -136,9 +164,9 @@ pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     match millis {
         0 => "0s".to_owned(),
-        _ if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
-        _ if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
-        _ if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        _ if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
+        _ if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
         _ => format!("{millis}ms"),
     }
 }
@@ -152,7 +180,9 @@ impl Value for Bytes {
 
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || bad(text, "size", "bytes, or 64KiB, 1MiB, 5GiB");
-        let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+        let split = text
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
         let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
             "" | "b" => 1,
