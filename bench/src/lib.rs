@@ -1,1 +1,0 @@
-//! Benchmarks against floors and peers, as ratios in one run.
