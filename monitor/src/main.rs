@@ -1,3 +1,5 @@
-//! Entry point.
+//! The command line `monitor`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    planaria_monitor::cli::run()
+}

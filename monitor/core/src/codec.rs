@@ -234,6 +234,19 @@ impl Codec {
     /// # Errors
     /// [`DecodeError`]: drop it and count it.
     pub fn decode(&self, bytes: &[u8]) -> Result<Envelope, DecodeError> {
+        self.read(bytes, false)
+    }
+
+    /// As [`Codec::decode`], for what came by a routing key that the broker lets only healers write: a
+    /// message under the healer key is believed where that key is not held (members hold only their own).
+    ///
+    /// # Errors
+    /// [`DecodeError`]: drop it and count it.
+    pub fn decode_relayed(&self, bytes: &[u8]) -> Result<Envelope, DecodeError> {
+        self.read(bytes, true)
+    }
+
+    fn read(&self, bytes: &[u8], relayed: bool) -> Result<Envelope, DecodeError> {
         let malformed = |error: serde_json::Error| DecodeError::Malformed {
             reason: error.to_string(),
         };
@@ -251,7 +264,9 @@ impl Codec {
             &self.keys.current[role as usize],
             &self.keys.previous[role as usize],
         ];
-        if candidates.iter().all(|key| key.is_none()) {
+        let keyless = candidates.iter().all(|key| key.is_none());
+        let believed = keyless && relayed && role == KeyRole::Healer;
+        if keyless && !believed {
             return Err(DecodeError::NoKey(role));
         }
         let mac = unhex(&outer.mac).ok_or(DecodeError::Signature(role))?;
@@ -260,7 +275,7 @@ impl Codec {
             .into_iter()
             .flatten()
             .any(|key| key.mac(text).verify_slice(&mac).is_ok());
-        if !fits {
+        if !fits && !believed {
             return Err(DecodeError::Signature(role));
         }
         let envelope: Envelope = serde_json::from_str(outer.message.get()).map_err(malformed)?;

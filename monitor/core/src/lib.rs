@@ -21,3 +21,4 @@ pub mod message;
 pub mod settings;
 pub mod status;
 pub mod time;
+pub mod watchdog;

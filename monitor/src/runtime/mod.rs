@@ -1,0 +1,278 @@
+//! The monitor's own thread: one single-threaded runtime, in it the loop around the core.
+
+mod apply;
+mod state;
+
+use crate::broker;
+use crate::clock;
+use crate::direct::Direct;
+use crate::docker;
+use crate::health;
+use crate::health::Readiness;
+use crate::identity;
+use crate::metrics::Metrics;
+use crate::monitor::Config;
+use crate::node::{Node, NodeConfig, Role};
+use crate::pulse::{Pulse, Pulses};
+use apply::Outputs;
+use planaria_core::codec::Codec;
+use planaria_core::engine::{EngineError, EngineReply};
+use planaria_core::id::{HostId, RequestId};
+use planaria_core::input::Input;
+use planaria_core::message::{Envelope, LastWords, Outcome, Verb};
+use planaria_core::status::Status;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Inputs that wait for the loop. Drivers wait when it is full: the broker and the kernel buffer then.
+const INPUTS_MAX: usize = 1024;
+/// Orders of the program and of people that wait for the loop.
+const CONTROLS_MAX: usize = 64;
+/// How stale the shared status may be.
+const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+/// The loop says that it lives; half the watchdog's shortest sensible deadline.
+const PULSE_INTERVAL: Duration = Duration::from_millis(500);
+/// The runtime's thread parses messages of some 60 KB; nothing in it recurses deeply.
+const STACK: usize = 512 * 1024;
+/// Threads for name look-ups, which have no other form than blocking ones.
+const BLOCKING_THREADS: usize = 2;
+const BLOCKING_STACK: usize = 256 * 1024;
+
+/// An order to the loop.
+pub(crate) enum Control {
+    /// A person asks, here.
+    Request {
+        id: RequestId,
+        verb: Verb,
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// The watchdog is about to end the process.
+    LastWords {
+        words: LastWords,
+        done: std_mpsc::SyncSender<()>,
+    },
+    /// Leave in order.
+    Leave { done: std_mpsc::SyncSender<()> },
+}
+
+/// What the loop is made of.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) pulses: Arc<Pulses>,
+}
+
+/// What others hold of the loop.
+pub(crate) struct Handle {
+    pub(crate) status: watch::Receiver<Arc<Status>>,
+    pub(crate) control: mpsc::Sender<Control>,
+}
+
+/// Starts the thread.
+pub(crate) fn start(parts: Parts) -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(BLOCKING_STACK)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()?;
+    let node = node(&parts.config);
+    let (status_out, status) = watch::channel(Arc::new(node.status(clock::now())));
+    let (control, controls) = mpsc::channel(CONTROLS_MAX);
+    let handle = Handle {
+        status,
+        control: control.clone(),
+    };
+    std::thread::Builder::new()
+        .name("planaria".into())
+        .stack_size(STACK)
+        .spawn(move || runtime.block_on(run(parts, node, status_out, control, controls)))?;
+    Ok(handle)
+}
+
+fn node(config: &Config) -> Node {
+    let core = NodeConfig::from_settings(
+        &config.settings,
+        config.name.clone(),
+        identity::container(),
+        config.role,
+    );
+    let saved = config.settings.state_dir.as_deref().and_then(state::load);
+    Node::new(core, config.boot, saved, rand::random(), clock::now())
+}
+
+async fn run(
+    parts: Parts,
+    node: Node,
+    status: watch::Sender<Arc<Status>>,
+    control: mpsc::Sender<Control>,
+    controls: mpsc::Receiver<Control>,
+) {
+    let settings = &parts.config.settings;
+    let codec = Arc::new(Codec::new(parts.config.keys.clone()));
+    let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
+    tokio::spawn(health::serve(health::Server {
+        addr: settings.health_addr,
+        status: status.subscribe(),
+        metrics: Arc::clone(&parts.metrics),
+        readiness: Arc::clone(&parts.readiness),
+        pulses: Arc::clone(&parts.pulses),
+        codec: Arc::clone(&codec),
+        cluster: settings.cluster_name.clone(),
+        control,
+    }));
+    let outputs = outputs(&parts, &codec, &inputs_in);
+    let pulse = parts
+        .pulses
+        .register("monitor", "pulse", settings.pulse_timeout);
+    let driver = Loop {
+        node,
+        outputs,
+        pulse,
+        status,
+        stale: true,
+        leaving: None,
+    };
+    driver.run(inputs, controls).await;
+}
+
+/// Starts the drivers that the settings ask for.
+fn outputs(parts: &Parts, codec: &Arc<Codec>, inputs: &mpsc::Sender<Input>) -> Outputs {
+    let config = &parts.config;
+    let settings = &config.settings;
+    let in_group = config.role != Role::Solo && !settings.amqp_urls.is_empty();
+    let broker = in_group.then(|| {
+        broker::Driver::start(
+            settings.clone(),
+            config.name.clone(),
+            config.boot,
+            Arc::clone(codec),
+            Arc::clone(&parts.metrics),
+            inputs.clone(),
+        )
+    });
+    let direct = (in_group && settings.direct_channel)
+        .then(|| {
+            Direct::start(
+                settings.direct_addr,
+                settings.cluster_name.clone(),
+                Arc::clone(codec),
+                Arc::clone(&parts.metrics),
+                inputs.clone(),
+            )
+        })
+        .flatten();
+    let engine = matches!(config.role, Role::Healer | Role::Solo)
+        .then(
+            || match docker::Calls::new(settings, Arc::clone(&parts.metrics)) {
+                Ok(calls) => {
+                    let host = settings.host_id.clone().map(HostId);
+                    tokio::spawn(docker::watch(calls.clone(), host, inputs.clone()));
+                    Some(calls)
+                }
+                Err(error) => {
+                    tracing::error!(event = "engine_unusable", "{error}");
+                    None
+                }
+            },
+        )
+        .flatten();
+    Outputs::new(
+        config,
+        Arc::clone(codec),
+        Arc::clone(&parts.metrics),
+        inputs.clone(),
+    )
+    .with(broker, direct, engine)
+}
+
+/// The loop: one input at a time into the core, what comes out to the drivers.
+struct Loop {
+    node: Node,
+    outputs: Outputs,
+    pulse: Pulse,
+    status: watch::Sender<Arc<Status>>,
+    stale: bool,
+    leaving: Option<std_mpsc::SyncSender<()>>,
+}
+
+impl Loop {
+    async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        mut controls: mpsc::Receiver<Control>,
+    ) {
+        let mut pulses = tokio::time::interval(PULSE_INTERVAL);
+        pulses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut refresh = tokio::time::interval(STATUS_INTERVAL);
+        refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(input) = inputs.recv() => self.step(input),
+                control = controls.recv() => match control {
+                    Some(control) => self.control(control),
+                    // The program dropped the monitor.
+                    None => return,
+                },
+                () = until(self.node.next_deadline()) => self.step(Input::Tick),
+                _ = pulses.tick() => self.pulse.pulse(),
+                _ = refresh.tick(), if self.stale => {
+                    self.stale = false;
+                    self.status.send_replace(Arc::new(self.node.status(clock::now())));
+                }
+            }
+        }
+    }
+
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::Request { id, verb, answer } => {
+                if self.outputs.expect_answer(id.clone(), answer) {
+                    self.step(Input::Request { id, verb });
+                }
+            }
+            Control::LastWords { words, done } => {
+                self.step(Input::LastWords(words));
+                self.outputs.flush(done);
+            }
+            Control::Leave { done } => {
+                self.leaving = Some(done);
+                self.step(Input::Shutdown);
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        self.stale = true;
+        let now = clock::now();
+        for effect in self.node.handle(now, input) {
+            if self.outputs.apply(effect)
+                && let Some(done) = self.leaving.take()
+            {
+                self.outputs.flush(done);
+            }
+        }
+    }
+}
+
+/// Sleeps until a point of the core's clock; for ever where there is none.
+async fn until(deadline: Option<planaria_core::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline.since(clock::now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The answer of the engine's driver where there is no engine.
+pub(crate) fn no_engine() -> Result<EngineReply, EngineError> {
+    Err(EngineError::Unreachable {
+        reason: "this member has no engine".into(),
+    })
+}
+
+/// Whether a message belongs to this cluster.
+pub(crate) fn is_ours(envelope: &Envelope, cluster: &str) -> bool {
+    envelope.cluster == cluster
+}

@@ -1,0 +1,1 @@
+//! The program `monitor` from outside: signals, exit codes, hostile bytes.
