@@ -22,25 +22,27 @@
 //! `runtime` the loop around the core · [`broker`], [`docker`], `direct` the three ways out ·
 //! `health` HTTP · `init` the first process of a container · [`cli`] the command line.
 
+#[allow(dead_code)] // until init and cli are there
+mod apoptosis;
 pub mod ask;
-#![allow(dead_code)] // until init and cli are there
-
 pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod docker;
 pub mod logging;
 
-mod apoptosis;
 mod clock;
 mod direct;
 mod health;
 mod identity;
 mod metrics;
+#[allow(dead_code)]
 mod monitor;
 mod node;
+#[allow(dead_code)]
 mod pulse;
 mod runtime;
+#[allow(dead_code)]
 mod sys;
 mod watchdog;
 
