@@ -38,7 +38,7 @@ require_docker() {
         *"permission denied"*)
             fail "this user may not use the Docker socket; run 'sudo usermod --append --groups docker $(id --user --name)' and log in again, or use sudo." ;;
         *)
-            fail "Docker does not answer; start it ('sudo systemctl start docker' or 'sudo service docker start'), then try again. Docker said: $docker_error" ;;
+            fail "Docker does not answer; start it ('sudo systemctl start docker' or 'sudo service docker start'), then try again. Docker said: $(printf '%s' "$docker_error" | tr '\n' ' ')" ;;
     esac
 }
 
