@@ -1,1 +1,25 @@
-//! Breaks the stack on a timer or on a signal, and reports whether it healed.
+//! The chaos monkey: breaks the stack on a timer or on a signal, proves that it did, and reports
+//! whether the stack healed.
+//!
+//! What it does not do: heal. Whatever nobody healed in time, and whatever a killed monkey left behind,
+//! it takes back by its ledger.
+//!
+//! - [`plan`] and [`target`] are pure: seed, scene and settings in, a choice or a reason out. The same
+//!   seed gives the same plan.
+//! - [`fault`] has one file per fault: how it is done, proven, undone.
+//! - [`ledger`] stands on disk before anything is done; [`report`] reads it.
+//! - [`attack`] carries one out, [`monkey`] keeps them apart, [`run`] is the loop with timer and calls.
+//! - [`engine`] is all that is asked of Docker; tests put their own in its place.
+
+pub mod attack;
+pub mod clock;
+pub mod dice;
+pub mod engine;
+pub mod fault;
+pub mod identity;
+pub mod ledger;
+pub mod monkey;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod target;

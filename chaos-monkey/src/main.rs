@@ -1,3 +1,9 @@
-//! Entry point.
+//! The command line of the chaos monkey.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

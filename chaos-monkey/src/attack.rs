@@ -1,0 +1,283 @@
+//! One attack from its first line in the ledger to its end: write, do, prove, watch, undo.
+
+use crate::engine::{Engine, EngineError, Found};
+use crate::fault::{Progress, Undone};
+use crate::ledger::{Attack, Event, Ledger};
+use crate::report::seconds;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// How soon a fault must show; a stop waits up to 5 s for the program.
+const TOOK_WITHIN: Duration = Duration::from_secs(7);
+/// How often the engine is asked at first, so that short times are measured well …
+const LOOK_OFTEN: Duration = Duration::from_millis(25);
+/// … for so long …
+const LOOK_OFTEN_FOR: Duration = Duration::from_secs(3);
+/// … and afterwards.
+const LOOK_SELDOM: Duration = Duration::from_millis(250);
+/// An undoing that the engine does not take is tried so often; then the ledger keeps it open for the
+/// next start.
+const UNDO_TRIES: u32 = 5;
+const UNDO_PAUSE: Duration = Duration::from_millis(500);
+
+/// How an attack ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Others brought the victim back.
+    Healed,
+    /// The monkey took it back.
+    Reverted,
+    /// It did not take effect.
+    Failed,
+    /// The victim was removed meanwhile.
+    Gone,
+    /// It took effect and could not be taken back; it stands open in the ledger.
+    Open,
+}
+
+/// The ledger, shared by the attacks under way.
+pub type SharedLedger = Arc<Mutex<Ledger>>;
+
+/// Everything that one attack needs.
+pub struct Errand<E> {
+    /// The engine.
+    pub engine: E,
+    /// Where it is written down.
+    pub ledger: SharedLedger,
+    /// What is done.
+    pub attack: Attack,
+    /// The victim as it was before.
+    pub before: Found,
+    /// When it was set off.
+    pub since: Instant,
+    /// Holds a reason as soon as everything is to be undone.
+    pub stop: watch::Receiver<Option<&'static str>>,
+}
+
+impl<E: Engine> Errand<E> {
+    /// Carries it out.
+    pub async fn run(mut self) -> End {
+        if !self.note(Event::Intended {
+            attack: self.attack.clone(),
+        }) {
+            return End::Failed;
+        }
+        let begun = Instant::now();
+        if let Err(error) = self.inject().await {
+            return self.failed(&error.to_string()).await;
+        }
+        let (id, fault, target) = (
+            self.attack.id.clone(),
+            self.attack.fault,
+            self.attack.target.clone(),
+        );
+        if let Err(why) = self.prove().await {
+            return self.failed(&why).await;
+        }
+        self.note(Event::Injected {
+            after_ms: ms(self.since.elapsed()),
+        });
+        info!(
+            event = "attack_injected",
+            attack = id,
+            fault = fault.name(),
+            target,
+            "Attack {id} took effect: {target} is out by {fault}, {} after the trigger",
+            seconds(ms(self.since.elapsed()))
+        );
+        self.watch(begun).await
+    }
+
+    /// Does it. An engine that answered late may have done it: the proof decides.
+    async fn inject(&self) -> Result<(), EngineError> {
+        match self
+            .attack
+            .fault
+            .inject(&self.engine, &self.attack.container)
+            .await
+        {
+            Ok(()) | Err(EngineError::Slow) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn prove(&self) -> Result<(), String> {
+        let until = Instant::now() + TOOK_WITHIN;
+        let mut last = "nothing changed".to_owned();
+        while Instant::now() < until {
+            match self.attack.fault.took(&self.engine, &self.before).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // Removed by somebody else meanwhile: it is out, but not by us.
+                Err(error @ EngineError::Gone(_)) => return Err(error.to_string()),
+                Err(error) => last = error.to_string(),
+            }
+            tokio::time::sleep(LOOK_OFTEN).await;
+        }
+        Err(format!("{last} within {} s", TOOK_WITHIN.as_secs()))
+    }
+
+    async fn watch(&mut self, begun: Instant) -> End {
+        let fault = self.attack.fault;
+        let target = self.attack.target.clone();
+        let until = begun + fault.about().patience;
+        let mut running = None;
+        loop {
+            match fault.progress(&self.engine, &self.before).await {
+                Ok(Progress::Back) => {
+                    let after_ms = ms(begun.elapsed());
+                    let running_ms = running.unwrap_or(after_ms);
+                    self.note(Event::Healed {
+                        running_ms,
+                        after_ms,
+                    });
+                    info!(
+                        event = "attack_healed",
+                        attack = self.attack.id,
+                        target,
+                        after_ms,
+                        "{target} is back after {} (attack {}; running after {})",
+                        seconds(after_ms),
+                        self.attack.id,
+                        seconds(running_ms)
+                    );
+                    return End::Healed;
+                }
+                Ok(Progress::Running) => running = running.or(Some(ms(begun.elapsed()))),
+                Ok(Progress::Out) => running = None,
+                Err(EngineError::Gone(_)) => {
+                    self.note(Event::Gone);
+                    warn!(
+                        event = "attack_target_gone",
+                        attack = self.attack.id,
+                        target,
+                        "{target} was removed while attack {} was under way",
+                        self.attack.id
+                    );
+                    return End::Gone;
+                }
+                Err(error) => {
+                    tracing::debug!(event = "attack_unseen", "cannot look at {target}: {error}");
+                }
+            }
+            let stop = *self.stop.borrow_and_update();
+            if let Some(why) = stop {
+                return self.undo(why).await;
+            }
+            if Instant::now() >= until {
+                return self.undo("nobody healed it in time").await;
+            }
+            let look = if begun.elapsed() < LOOK_OFTEN_FOR {
+                LOOK_OFTEN
+            } else {
+                LOOK_SELDOM
+            };
+            tokio::select! {
+                () = tokio::time::sleep(look) => {}
+                // A closed channel means that the monkey is gone: the sleep above paces the loop then.
+                Ok(()) = self.stop.changed() => {}
+            }
+        }
+    }
+
+    async fn undo(&self, why: &str) -> End {
+        let (id, target) = (&self.attack.id, &self.attack.target);
+        match undo(&self.engine, &self.attack).await {
+            Ok(Undone::Gone) => {
+                self.note(Event::Gone);
+                End::Gone
+            }
+            Ok(Undone::Done | Undone::Nothing) => {
+                self.note(Event::Reverted {
+                    why: why.to_owned(),
+                });
+                info!(
+                    event = "attack_reverted",
+                    attack = id,
+                    target,
+                    "Attack {id} on {target} is undone: {why}"
+                );
+                End::Reverted
+            }
+            Err(error) => {
+                warn!(
+                    event = "attack_open",
+                    attack = id,
+                    target,
+                    "Attack {id} on {target} cannot be undone now ({error}); it stands in the ledger for the next start"
+                );
+                End::Open
+            }
+        }
+    }
+
+    /// It did not take effect, as far as is known; what may have been done all the same is undone.
+    async fn failed(&self, why: &str) -> End {
+        let (id, target) = (&self.attack.id, &self.attack.target);
+        warn!(
+            event = "attack_failed",
+            attack = id,
+            target,
+            "Attack {id} on {target} did not take effect: {why}"
+        );
+        if let Err(error) = undo(&self.engine, &self.attack).await {
+            warn!(
+                event = "attack_open",
+                attack = id,
+                target,
+                "Whether attack {id} left something behind is not known ({error}); it stands in the ledger for the next start"
+            );
+            return End::Open;
+        }
+        self.note(Event::Failed {
+            why: why.to_owned(),
+        });
+        End::Failed
+    }
+
+    /// Writes it down; false where that failed.
+    fn note(&self, event: Event) -> bool {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        match ledger.write(&self.attack.id, event) {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(
+                    event = "ledger_failed",
+                    attack = self.attack.id,
+                    "{error}; without it nothing is attacked"
+                );
+                false
+            }
+        }
+    }
+}
+
+/// Takes an attack back, with a few tries.
+///
+/// # Errors
+/// The engine's last word.
+pub async fn undo<E: Engine>(engine: &E, attack: &Attack) -> Result<Undone, EngineError> {
+    let mut tries = 1;
+    loop {
+        match attack
+            .fault
+            .about()
+            .undo
+            .run(engine, &attack.container)
+            .await
+        {
+            Err(_) if tries < UNDO_TRIES => {
+                tries += 1;
+                tokio::time::sleep(UNDO_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,323 @@
+//! The monkey: takes orders, chooses, sends attacks on their way, and undoes them.
+
+use crate::attack::{self, End, Errand, SharedLedger};
+use crate::clock;
+use crate::engine::{self, Engine, EngineError};
+use crate::fault::{Fault, Undone};
+use crate::ledger::{self, Attack, Event, Ledger, LedgerError};
+use crate::plan::{self, Choice, Declined, Order};
+use crate::target::{Policy, Scene};
+use planaria_core::status::Status;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// How long an orderly end waits for attacks to be undone; Docker kills after 10 s.
+const UNDO_WITHIN: Duration = Duration::from_secs(8);
+/// Ages are asked for one container after the other; more than this would take seconds.
+const AGES_MAX: usize = 200;
+
+/// What our own monitor knows of the group; `None`: nothing.
+pub type Group = Box<dyn Fn() -> Option<Status> + Send>;
+/// Told of each attack that is sent on its way.
+pub type Tell = Box<dyn Fn(&Attack) + Send>;
+
+/// Why there was no attack.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAttack {
+    /// By our own rules.
+    #[error(transparent)]
+    Declined(#[from] Declined),
+    /// The engine was asked in vain. Nothing was changed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What is needed to make one.
+pub struct Outfit<E> {
+    /// The engine.
+    pub engine: E,
+    /// What may be hit.
+    pub policy: Policy,
+    /// The plan's seed.
+    pub seed: u64,
+    /// Random, so that ids of attacks differ between starts.
+    pub boot: u64,
+    /// Where attacks are written down.
+    pub ledger: Ledger,
+    /// What the group says.
+    pub group: Group,
+    /// Who wants to know of attacks.
+    pub tell: Tell,
+}
+
+/// The monkey. Dropping it abandons attacks to the ledger; see [`Monkey::undo_all`].
+pub struct Monkey<E> {
+    engine: E,
+    policy: Policy,
+    seed: u64,
+    boot: u64,
+    ledger: SharedLedger,
+    group: Group,
+    tell: Tell,
+    number: u64,
+    resting: BTreeMap<String, Instant>,
+    under_way: BTreeMap<String, Attack>,
+    errands: JoinSet<(String, End)>,
+    stop: watch::Sender<Option<&'static str>>,
+}
+
+impl<E: Engine> Monkey<E> {
+    /// Makes one that has done nothing yet.
+    #[must_use]
+    pub fn new(outfit: Outfit<E>) -> Self {
+        Self {
+            engine: outfit.engine,
+            policy: outfit.policy,
+            seed: outfit.seed,
+            boot: outfit.boot,
+            ledger: Arc::new(Mutex::new(outfit.ledger)),
+            group: outfit.group,
+            tell: outfit.tell,
+            number: 1,
+            resting: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            errands: JoinSet::new(),
+            stop: watch::channel(None).0,
+        }
+    }
+
+    /// Lets those rest that the ledger of `dir` says were hit a short while ago, by whichever monkey.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn remember(&mut self, dir: &Path) -> Result<(), LedgerError> {
+        let (now, now_ms) = (Instant::now(), clock::now_ms());
+        for story in ledger::read(dir)? {
+            let ago = Duration::from_millis(now_ms.saturating_sub(story.at_ms));
+            if let Some(left) = self.policy.cooldown.checked_sub(ago) {
+                self.resting.insert(story.attack.target, now + left);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number that the next attack has in the plan.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Chooses without doing anything.
+    ///
+    /// # Errors
+    /// [`NoAttack`], with the reason.
+    pub async fn choose(&mut self, order: &Order) -> Result<Choice, NoAttack> {
+        let now = Instant::now();
+        self.resting.retain(|_, until| *until > now);
+        let mut candidates = self.engine.list().await?;
+        if !order.trigger.is_asked() {
+            for candidate in candidates.iter_mut().take(AGES_MAX) {
+                // One that just went away is seen as down by its list entry or by the attack itself.
+                candidate.age = self
+                    .engine
+                    .inspect(&candidate.id)
+                    .await
+                    .ok()
+                    .and_then(|found| engine::age(&found));
+            }
+        }
+        let scene = Scene {
+            candidates,
+            group: (self.group)(),
+            under_attack: self
+                .under_way
+                .values()
+                .map(|attack| attack.target.clone())
+                .collect(),
+            resting: self
+                .resting
+                .iter()
+                .map(|(name, until)| (name.clone(), *until - now))
+                .collect(),
+        };
+        Ok(plan::choose(
+            self.seed,
+            self.number,
+            order,
+            &scene,
+            &self.policy,
+        )?)
+    }
+
+    /// Chooses and sends the attack on its way; returns what it is.
+    ///
+    /// # Errors
+    /// [`NoAttack`], with the reason; it was logged.
+    pub async fn attack(&mut self, order: &Order, since: Instant) -> Result<Attack, NoAttack> {
+        let trigger = order.trigger.text();
+        let sent = self.send(order, since).await;
+        if let Err(why) = &sent {
+            info!(
+                event = "attack_declined",
+                trigger, "Attack declined ({trigger}): {why}"
+            );
+        }
+        sent
+    }
+
+    async fn send(&mut self, order: &Order, since: Instant) -> Result<Attack, NoAttack> {
+        let choice = self.choose(order).await?;
+        let before = self.engine.inspect(&choice.victim.id).await?;
+        let attack = Attack {
+            id: plan::attack_id(self.boot, self.number),
+            fault: choice.fault,
+            target: choice.victim.name.clone(),
+            container: choice.victim.id.clone(),
+            started_at: before.started_at.clone(),
+            trigger: order.trigger.text().to_owned(),
+            seed: self.seed,
+            number: self.number,
+        };
+        self.number += 1;
+        log_choice(&attack, &choice);
+        self.resting
+            .insert(attack.target.clone(), since + self.policy.cooldown);
+        self.under_way.insert(attack.id.clone(), attack.clone());
+        let errand = Errand {
+            engine: self.engine.clone(),
+            ledger: Arc::clone(&self.ledger),
+            attack: attack.clone(),
+            before,
+            since,
+            stop: self.stop.subscribe(),
+        };
+        let id = attack.id.clone();
+        self.errands.spawn(async move { (id, errand.run().await) });
+        (self.tell)(&attack);
+        Ok(attack)
+    }
+
+    /// Waits for the next attack to end; for ever where none is under way.
+    pub async fn ended(&mut self) -> End {
+        match self.errands.join_next().await {
+            None => std::future::pending().await,
+            Some(Ok((id, end))) => {
+                self.under_way.remove(&id);
+                end
+            }
+            Some(Err(error)) => {
+                // It broke off by a bug of ours; the ledger still has it.
+                warn!(event = "attack_lost", "An attack broke off: {error}");
+                if self.errands.is_empty() {
+                    self.under_way.clear();
+                }
+                End::Open
+            }
+        }
+    }
+
+    /// Undoes everything under way and waits for it, for a bounded time.
+    pub async fn undo_all(&mut self, why: &'static str) {
+        let count = self.under_way.len();
+        self.stop.send_replace(Some(why));
+        let all = async {
+            while !self.errands.is_empty() {
+                self.ended().await;
+            }
+        };
+        if tokio::time::timeout(UNDO_WITHIN, all).await.is_err() {
+            warn!(
+                event = "undo_incomplete",
+                "Not everything could be undone in time; the ledger keeps it for the next start"
+            );
+        }
+        self.stop.send_replace(None);
+        info!(
+            event = "attacks_undone",
+            "{count} attacks were under way and are undone: {why}"
+        );
+    }
+
+    /// Undoes what a killed monkey left behind in the ledger of `dir`, and cuts the ledger.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read or written.
+    pub async fn recover(&mut self, dir: &Path) -> Result<usize, LedgerError> {
+        let mut undone = 0;
+        for story in ledger::read(dir)?
+            .into_iter()
+            .filter(|story| story.undo().is_some())
+        {
+            let attack = story.attack;
+            let event = match attack::undo(&self.engine, &attack).await {
+                Ok(Undone::Gone) => Event::Gone,
+                Ok(Undone::Done | Undone::Nothing) => Event::Reverted {
+                    why: "its monkey was killed".to_owned(),
+                },
+                Err(error) => {
+                    warn!(
+                        event = "attack_open",
+                        attack = attack.id,
+                        "Attack {} on {} cannot be undone yet: {error}",
+                        attack.id,
+                        attack.target
+                    );
+                    continue;
+                }
+            };
+            info!(
+                event = "attack_reverted",
+                attack = attack.id,
+                target = attack.target,
+                "Attack {} on {} was left behind by a killed monkey and is undone",
+                attack.id,
+                attack.target
+            );
+            self.ledger
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write(&attack.id, event)?;
+            undone += 1;
+        }
+        self.ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .cut()?;
+        Ok(undone)
+    }
+}
+
+fn log_choice(attack: &Attack, choice: &Choice) {
+    info!(
+        event = "attack_begun",
+        attack = attack.id,
+        fault = attack.fault.name(),
+        target = attack.target,
+        trigger = attack.trigger,
+        seed = attack.seed,
+        number = attack.number,
+        "Attack {} ({}, seed {}): {} {}, chosen of {} candidates (excluded: {})",
+        attack.id,
+        attack.trigger,
+        attack.seed,
+        attack.fault,
+        attack.target,
+        choice.sifted.fit.len(),
+        choice.sifted.excluded_text()
+    );
+}
+
+/// Reads `CHAOS_FAULTS`.
+///
+/// # Errors
+/// Names the first that is none.
+pub fn faults(names: &[String]) -> Result<Vec<Fault>, crate::fault::NoSuchFault> {
+    names.iter().map(|name| name.parse()).collect()
+}

@@ -1,0 +1,252 @@
+use super::*;
+use planaria_core::id::{BootId, Incarnation};
+use planaria_core::message::{Hold, MemberView};
+use planaria_core::status::EngineState;
+
+pub(crate) fn candidate(name: &str) -> Candidate {
+    let labels = [(PROJECT_LABEL, "planaria"), (SERVICE_LABEL, name)];
+    Candidate {
+        id: format!("{name:0<64}"),
+        name: name.to_owned(),
+        image: "planaria/worker:latest".to_owned(),
+        labels: labels
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        life: Life::Well,
+        age: None,
+    }
+}
+
+fn member(name: &str, state: MemberState) -> MemberView {
+    MemberView {
+        name: MemberName::new(name).unwrap(),
+        state,
+        incarnation: Incarnation::from("x"),
+        boot: None,
+        host: None,
+        last_heartbeat_ms: Some(10),
+        restarts: 0,
+        candidate: name.starts_with("healer"),
+        healer: name.starts_with("healer"),
+        why: String::new(),
+    }
+}
+
+fn group() -> Status {
+    Status {
+        cluster: "planaria".to_owned(),
+        node: MemberName::new("chaos_monkey").unwrap(),
+        boot: BootId(1),
+        leader: Some(MemberName::new("healer-3").unwrap()),
+        leader_why: String::new(),
+        term: 4,
+        term_id: None,
+        is_leader: false,
+        may_force: false,
+        members: ["healer-1", "healer-2", "healer-3", "worker-1", "worker-2"]
+            .map(|name| member(name, MemberState::Alive))
+            .to_vec(),
+        broker: BrokerState::Connected,
+        docker: EngineState::Connected,
+        held: Vec::new(),
+        incidents: Vec::new(),
+        alerts: Vec::new(),
+        tickets: 0,
+        elections: 1,
+        restarts_ordered: 0,
+        heartbeats: 9,
+        local_health: 0,
+        blind: false,
+    }
+}
+
+pub(crate) fn scene() -> Scene {
+    let names = [
+        "rabbitmq",
+        "healer-1",
+        "healer-2",
+        "healer-3",
+        "worker-1",
+        "worker-2",
+        "chaos_monkey",
+    ];
+    Scene {
+        candidates: names.map(candidate).to_vec(),
+        group: Some(group()),
+        ..Scene::default()
+    }
+}
+
+pub(crate) fn policy() -> Policy {
+    let mut policy = Policy::new(&Settings::default());
+    policy.project = Some("planaria".to_owned());
+    policy.own_name = Some("chaos_monkey".to_owned());
+    policy
+}
+
+fn fit(scene: &Scene, policy: &Policy, wish: &Wish) -> Vec<String> {
+    sift(scene, policy, wish, false)
+        .fit
+        .into_iter()
+        .map(|c| c.name)
+        .collect()
+}
+
+#[test]
+fn neither_itself_nor_the_broker_is_hit_unasked() {
+    let sifted = sift(&scene(), &policy(), &Wish::Anyone, false);
+    let names: Vec<&str> = sifted.fit.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["healer-1", "healer-2", "healer-3", "worker-1", "worker-2"]
+    );
+    assert_eq!(
+        sifted.excluded_text(),
+        "chaos_monkey: the monkey itself; rabbitmq: infrastructure, only by name"
+    );
+}
+
+#[test]
+fn itself_is_known_by_its_id_too() {
+    let mut policy = policy();
+    policy.own_name = None;
+    policy.own_id = candidate("chaos_monkey").id[..12].to_owned();
+    assert!(fit(&scene(), &policy, &Wish::Named("chaos_monkey".to_owned())).is_empty());
+}
+
+#[test]
+fn the_broker_is_hit_when_named() {
+    assert_eq!(
+        fit(&scene(), &policy(), &Wish::Named("rabbitmq".to_owned())),
+        ["rabbitmq"]
+    );
+    assert_eq!(
+        fit(&scene(), &policy(), &Wish::Part(Part::Broker)),
+        ["rabbitmq"]
+    );
+    let mut policy = policy();
+    policy.targets = vec!["rabbitmq".to_owned(), "worker-1".to_owned()];
+    assert_eq!(
+        fit(&scene(), &policy, &Wish::Anyone),
+        ["rabbitmq", "worker-1"]
+    );
+}
+
+#[test]
+fn strangers_are_hit_only_with_the_label() {
+    let mut scene = scene();
+    for (name, label) in [("theirs", None), ("lent", Some("True"))] {
+        let mut stranger = candidate(name);
+        stranger
+            .labels
+            .insert(PROJECT_LABEL.to_owned(), "other".to_owned());
+        if let Some(label) = label {
+            stranger
+                .labels
+                .insert(CHAOS_LABEL.to_owned(), label.to_owned());
+        }
+        scene.candidates.push(stranger);
+    }
+    let fit = fit(&scene, &policy(), &Wish::Anyone);
+    assert!(fit.contains(&"lent".to_owned()) && !fit.contains(&"theirs".to_owned()));
+}
+
+#[test]
+fn without_a_project_of_its_own_only_labels_count() {
+    let mut policy = policy();
+    policy.project = None;
+    assert!(fit(&scene(), &policy, &Wish::Anyone).is_empty());
+}
+
+#[test]
+fn labels_lists_age_and_rest_protect() {
+    let (mut scene, mut policy) = (scene(), policy());
+    scene.candidates[1]
+        .labels
+        .insert(CHAOS_LABEL.to_owned(), "false".to_owned());
+    policy.exclude = vec!["healer-2".to_owned()];
+    scene.candidates[4].age = Some(Duration::from_secs(2));
+    scene
+        .resting
+        .insert("worker-2".to_owned(), Duration::from_secs(5));
+    assert_eq!(fit(&scene, &policy, &Wish::Anyone), ["healer-3"]);
+    let asked = sift(&scene, &policy, &Wish::Anyone, true);
+    assert_eq!(
+        asked.fit.len(),
+        2,
+        "only the minimum age yields to a person's wish"
+    );
+}
+
+#[test]
+fn the_last_healer_is_spared() {
+    let mut scene = scene();
+    scene.candidates[1].life = Life::Down;
+    scene.candidates[2].life = Life::Down;
+    let sifted = sift(&scene, &policy(), &Wish::Part(Part::Leader), true);
+    assert_eq!(
+        sifted.excluded,
+        [("healer-3".to_owned(), Exclusion::LastHealer)]
+    );
+}
+
+#[test]
+fn parts_are_found_in_the_group() {
+    for (part, names) in [
+        (Part::Leader, vec!["healer-3"]),
+        (Part::NextLeader, vec!["healer-2"]),
+        (Part::Follower, vec!["healer-1", "healer-2"]),
+    ] {
+        assert_eq!(fit(&scene(), &policy(), &Wish::Part(part)), names);
+    }
+}
+
+#[test]
+fn nothing_is_hit_while_somebody_is_sick() {
+    assert_eq!(hold(&scene(), &policy()), None);
+    let mut one = scene();
+    one.under_attack.push("worker-1".to_owned());
+    assert_eq!(
+        hold(&one, &policy()).unwrap(),
+        "worker-1 is under attack; at most 1 may be sick at once"
+    );
+    let mut two = scene();
+    if let Some(group) = &mut two.group {
+        group.members[3].state = MemberState::Quarantined;
+    }
+    assert!(hold(&two, &policy()).unwrap().contains("in quarantine"));
+    let mut three = scene();
+    three.candidates[5].life = Life::Starting;
+    assert!(
+        hold(&three, &policy())
+            .unwrap()
+            .contains("worker-2 is still starting")
+    );
+}
+
+#[test]
+fn what_a_person_stopped_is_not_sick() {
+    let mut scene = scene();
+    scene.candidates[5].life = Life::Down;
+    if let Some(group) = &mut scene.group {
+        group.members[4].state = MemberState::Left;
+    }
+    assert_eq!(hold(&scene, &policy()), None);
+}
+
+#[test]
+fn a_hold_and_an_election_hold_the_monkey_too() {
+    let mut held = scene();
+    let mut leaderless = scene();
+    if let (Some(a), Some(b)) = (&mut held.group, &mut leaderless.group) {
+        a.held.push(Hold {
+            name: None,
+            left_ms: 1,
+            reason: String::new(),
+        });
+        b.leader = None;
+    }
+    assert!(hold(&held, &policy()).is_some());
+    assert!(hold(&leaderless, &policy()).is_some());
+}

@@ -1,0 +1,150 @@
+//! An engine in memory that does as it is told, and can be told to disobey.
+
+use planaria_chaos::engine::{Engine, EngineError, Found};
+use planaria_chaos::target::{Candidate, Life, PROJECT_LABEL};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// One container.
+#[derive(Clone, Debug)]
+pub(crate) struct Box_ {
+    pub(crate) life: Life,
+    pub(crate) lives: u32,
+    pub(crate) stopped: bool,
+}
+
+/// The engine; clones share their containers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fake {
+    boxes: Arc<Mutex<BTreeMap<String, Box_>>>,
+    /// Every call that changes something.
+    calls: Arc<Mutex<Vec<String>>>,
+    /// Faults do nothing, as under a broken engine.
+    deaf: bool,
+}
+
+impl Fake {
+    pub(crate) fn with(names: &[&str]) -> Self {
+        let fake = Self::default();
+        for name in names {
+            let new = Box_ {
+                life: Life::Well,
+                lives: 1,
+                stopped: false,
+            };
+            fake.boxes.lock().unwrap().insert((*name).to_owned(), new);
+        }
+        fake
+    }
+
+    pub(crate) fn deaf(self) -> Self {
+        Self { deaf: true, ..self }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn life(&self, name: &str) -> Life {
+        self.boxes.lock().unwrap()[name].life
+    }
+
+    /// Somebody heals it.
+    pub(crate) fn heal(&self, name: &str) {
+        self.change(name, "heal", |it| {
+            it.lives += 1;
+            it.life = Life::Well;
+            it.stopped = false;
+        })
+        .unwrap();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.boxes.lock().unwrap().remove(name);
+    }
+
+    fn change(
+        &self,
+        id: &str,
+        call: &str,
+        change: impl FnOnce(&mut Box_),
+    ) -> Result<(), EngineError> {
+        self.calls.lock().unwrap().push(format!("{call} {id}"));
+        let mut boxes = self.boxes.lock().unwrap();
+        let found = boxes
+            .get_mut(id)
+            .ok_or_else(|| EngineError::Gone(id.to_owned()))?;
+        if !self.deaf {
+            change(found);
+        }
+        Ok(())
+    }
+}
+
+impl Engine for Fake {
+    async fn list(&self) -> Result<Vec<Candidate>, EngineError> {
+        let candidate = |(name, it): (&String, &Box_)| Candidate {
+            id: name.clone(),
+            name: name.clone(),
+            image: "planaria/worker".to_owned(),
+            labels: [(PROJECT_LABEL.to_owned(), "planaria".to_owned())].into(),
+            life: it.life,
+            age: None,
+        };
+        Ok(self.boxes.lock().unwrap().iter().map(candidate).collect())
+    }
+
+    async fn inspect(&self, id: &str) -> Result<Found, EngineError> {
+        let boxes = self.boxes.lock().unwrap();
+        let it = boxes
+            .get(id)
+            .ok_or_else(|| EngineError::Gone(id.to_owned()))?;
+        Ok(Found {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            project: Some("planaria".to_owned()),
+            life: it.life,
+            started_at: format!("life {}", it.lives),
+        })
+    }
+
+    async fn kill(&self, id: &str, signal: &str) -> Result<(), EngineError> {
+        self.change(id, signal, |it| match signal {
+            "SIGSTOP" => it.stopped = true,
+            "SIGCONT" => it.stopped = false,
+            _ => it.life = Life::Down,
+        })
+    }
+
+    async fn stop(&self, id: &str) -> Result<(), EngineError> {
+        self.change(id, "stop", |it| it.life = Life::Down)
+    }
+
+    async fn start(&self, id: &str) -> Result<(), EngineError> {
+        self.change(id, "start", |it| {
+            it.lives += 1;
+            it.life = Life::Well;
+        })
+    }
+
+    async fn pause(&self, id: &str) -> Result<(), EngineError> {
+        self.change(id, "pause", |it| it.life = Life::Paused)
+    }
+
+    async fn unpause(&self, id: &str) -> Result<(), EngineError> {
+        self.change(id, "unpause", |it| it.life = Life::Well)
+    }
+
+    async fn process_states(&self, id: &str) -> Result<Vec<String>, EngineError> {
+        let stopped = self
+            .boxes
+            .lock()
+            .unwrap()
+            .get(id)
+            .is_some_and(|it| it.stopped);
+        Ok(vec![
+            if stopped { "Ts" } else { "Ss" }.to_owned(),
+            "S".to_owned(),
+        ])
+    }
+}

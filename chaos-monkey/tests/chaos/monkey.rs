@@ -1,0 +1,317 @@
+//! The loop: calls in, attacks out, everything undone at the end. Time is tokio's paused clock.
+
+use crate::engine::Fake;
+use planaria_chaos::fault::Fault;
+use planaria_chaos::ledger::{self, Attack, Event, Ledger, Story};
+use planaria_chaos::monkey::{Monkey, NoAttack, Outfit};
+use planaria_chaos::plan::Trigger;
+use planaria_chaos::run::{CALLS_MAX, Call, Schedule, run};
+use planaria_chaos::target::{Life, Policy, Wish};
+use planaria_core::settings::Settings;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Whatever takes longer is stuck; the clock is paused, so this costs nothing.
+const STUCK: Duration = Duration::from_secs(600);
+
+struct World {
+    engine: Fake,
+    calls: mpsc::Sender<Call>,
+    task: JoinHandle<()>,
+    dir: tempfile::TempDir,
+}
+
+fn monkey(engine: &Fake, dir: &Path, seed: u64) -> Monkey<Fake> {
+    let mut policy = Policy::new(&Settings::default());
+    policy.project = Some("planaria".to_owned());
+    policy.own_name = Some("chaos_monkey".to_owned());
+    Monkey::new(Outfit {
+        engine: engine.clone(),
+        policy,
+        seed,
+        boot: 1,
+        ledger: Ledger::open(dir).unwrap(),
+        group: Box::new(|| None),
+        tell: Box::new(|_| {}),
+    })
+}
+
+impl World {
+    fn new(engine: Fake, enabled: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let schedule = Schedule {
+            enabled,
+            interval: Duration::from_secs(30),
+            limit: 2,
+            faults: vec![Fault::Kill],
+            seed: 7,
+        };
+        let (calls, receive) = mpsc::channel(CALLS_MAX);
+        let task = tokio::spawn(run(
+            monkey(&engine, dir.path(), 7),
+            schedule,
+            receive,
+            || {},
+        ));
+        Self {
+            engine,
+            calls,
+            task,
+            dir,
+        }
+    }
+
+    async fn attack(&self, fault: Fault, whom: &str) -> Result<Attack, NoAttack> {
+        let (reply, answer) = oneshot::channel();
+        let wish = Wish::Named(whom.to_owned());
+        let (trigger, since) = (Trigger::Signal, Instant::now());
+        self.calls
+            .send(Call::Attack {
+                trigger,
+                fault: Some(fault),
+                wish,
+                since,
+                reply: Some(reply),
+            })
+            .await
+            .unwrap();
+        answer.await.unwrap()
+    }
+
+    fn stories(&self) -> Vec<Story> {
+        ledger::read(self.dir.path()).unwrap()
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !holds(self) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(STUCK, wait)
+            .await
+            .unwrap_or_else(|_| panic!("{what}: {:?}", self.stories()));
+    }
+
+    async fn end(self) -> (Fake, Vec<Story>) {
+        self.calls.send(Call::End).await.unwrap();
+        self.task.await.unwrap();
+        let stories = ledger::read(self.dir.path()).unwrap();
+        (self.engine, stories)
+    }
+}
+
+fn three() -> Fake {
+    Fake::with(&["worker-1", "worker-2", "chaos_monkey"])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_hits_exactly_one_and_its_healing_is_told() {
+    let world = World::new(three(), false);
+    let since = Instant::now();
+    let call = Call::Attack {
+        trigger: Trigger::Signal,
+        fault: None,
+        wish: Wish::Anyone,
+        since,
+        reply: None,
+    };
+    world.calls.send(call).await.unwrap();
+    world
+        .until("injected", |world| {
+            world.stories().iter().any(|story| story.injected)
+        })
+        .await;
+    let victim = world.stories()[0].attack.target.clone();
+    assert_ne!(victim, "chaos_monkey");
+    world.engine.heal(&victim);
+    world
+        .until("healed", |world| {
+            matches!(world.stories()[0].end, Some(Event::Healed { .. }))
+        })
+        .await;
+    let (engine, stories) = world.end().await;
+    assert_eq!(stories.len(), 1);
+    assert_eq!(
+        engine.calls(),
+        [format!("SIGKILL {victim}"), format!("heal {victim}")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_heals_is_undone_for_every_fault() {
+    for (fault, undo) in [
+        (Fault::Kill, "start"),
+        (Fault::Term, "start"),
+        (Fault::Stop, "start"),
+        (Fault::Pause, "unpause"),
+        (Fault::Hang, "SIGCONT"),
+    ] {
+        let world = World::new(three(), false);
+        world.attack(fault, "worker-1").await.unwrap();
+        world
+            .until("undone", |world| {
+                matches!(world.stories()[0].end, Some(Event::Reverted { .. }))
+            })
+            .await;
+        let (engine, _) = world.end().await;
+        assert_eq!(
+            engine.calls().last().unwrap(),
+            &format!("{undo} worker-1"),
+            "{fault}"
+        );
+        assert_eq!(engine.life("worker-1"), Life::Well);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_undoes_before_it_ends() {
+    let world = World::new(three(), false);
+    world.attack(Fault::Pause, "worker-1").await.unwrap();
+    world
+        .until("injected", |world| world.stories()[0].injected)
+        .await;
+    let (engine, stories) = world.end().await;
+    assert_eq!(engine.calls(), ["pause worker-1", "unpause worker-1"]);
+    assert_eq!(
+        stories[0].end,
+        Some(Event::Reverted {
+            why: "the monkey ends".to_owned()
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_attack_waits_for_the_first_and_a_victim_rests() {
+    let world = World::new(three(), false);
+    world.attack(Fault::Kill, "worker-1").await.unwrap();
+    let declined = world
+        .attack(Fault::Kill, "worker-2")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        declined,
+        "worker-1 is under attack; at most 1 may be sick at once"
+    );
+    world
+        .until("injected", |world| world.stories()[0].injected)
+        .await;
+    world.engine.heal("worker-1");
+    world
+        .until("healed", |world| world.stories()[0].end.is_some())
+        .await;
+    let declined = world
+        .attack(Fault::Kill, "worker-1")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(declined.contains("rests"), "{declined}");
+    world.attack(Fault::Kill, "worker-2").await.unwrap();
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_does_nothing_is_not_called_injected() {
+    let world = World::new(three().deaf(), false);
+    world.attack(Fault::Hang, "worker-1").await.unwrap();
+    world
+        .until("failed", |world| {
+            matches!(world.stories()[0].end, Some(Event::Failed { .. }))
+        })
+        .await;
+    assert!(!world.stories()[0].injected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_victim_that_is_removed_ends_the_attack() {
+    let world = World::new(three(), false);
+    world.attack(Fault::Kill, "worker-1").await.unwrap();
+    world
+        .until("injected", |world| world.stories()[0].injected)
+        .await;
+    world.engine.remove("worker-1");
+    world
+        .until("gone", |world| world.stories()[0].end == Some(Event::Gone))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timer_attacks_until_its_limit_and_peace_stops_it() {
+    let world = World::new(three(), true);
+    for count in 1..=2 {
+        world
+            .until("attacked", |world| {
+                world.stories().len() == count && world.stories()[count - 1].injected
+            })
+            .await;
+        let victim = world.stories()[count - 1].attack.target.clone();
+        world.engine.heal(&victim);
+    }
+    // CHAOS_MAX_KILLS is 2 here: an hour later there are no more.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(world.stories().len(), 2);
+    let other = World::new(three(), true);
+    other.calls.send(Call::Peace).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(other.stories(), []);
+    other.attack(Fault::Kill, "worker-1").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_monkey_left_behind_is_undone_at_the_next_start() {
+    let (engine, dir) = (three(), tempfile::tempdir().unwrap());
+    let mut first = monkey(&engine, dir.path(), 7);
+    let wish = Wish::Named("worker-1".to_owned());
+    let order = planaria_chaos::plan::Order {
+        trigger: Trigger::Command,
+        faults: vec![Fault::Pause],
+        wish,
+    };
+    first.attack(&order, Instant::now()).await.unwrap();
+    let wait = async {
+        while !ledger::read(dir.path())
+            .unwrap()
+            .iter()
+            .any(|story| story.injected)
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(STUCK, wait).await.unwrap();
+    // Killed: no undoing, only the ledger stays.
+    drop(first);
+    assert_eq!(engine.life("worker-1"), Life::Paused);
+    let mut second = monkey(&engine, dir.path(), 7);
+    assert_eq!(second.recover(dir.path()).await.unwrap(), 1);
+    assert_eq!(engine.life("worker-1"), Life::Well);
+    assert_eq!(second.recover(dir.path()).await.unwrap(), 0);
+    second.remember(dir.path()).unwrap();
+    let declined = second
+        .attack(&order, Instant::now())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(declined.contains("rests"), "{declined}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_writable_ledger_nothing_is_attacked() {
+    let world = World::new(three(), false);
+    // A full disk: every write to the ledger fails from now on.
+    let full = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", full.path().join(ledger::FILE)).unwrap();
+    let mut monkey = monkey(&world.engine, full.path(), 7);
+    let wish = Wish::Named("worker-1".to_owned());
+    let order = planaria_chaos::plan::Order {
+        trigger: Trigger::Command,
+        faults: vec![Fault::Kill],
+        wish,
+    };
+    monkey.attack(&order, Instant::now()).await.unwrap();
+    monkey.ended().await;
+    assert_eq!(world.engine.calls(), Vec::<String>::new());
+}

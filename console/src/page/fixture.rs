@@ -1,0 +1,179 @@
+//! A group on a bad day, for tests and for looking at the page.
+
+use crate::snapshot::Known;
+use planaria_core::id::{BootId, ContainerId, Incarnation, MemberName};
+use planaria_core::message::{
+    Alert, Incident, IncidentOutcome, MemberState, MemberView, RestartReason, Severity,
+};
+use planaria_core::status::{BrokerState, EngineState, Status};
+use std::collections::BTreeMap;
+
+fn name(text: &str) -> MemberName {
+    MemberName::new(text).unwrap()
+}
+
+fn member(text: &str, state: MemberState, heard: Option<u64>, why: &str) -> MemberView {
+    MemberView {
+        name: name(text),
+        state,
+        incarnation: Incarnation::from("x"),
+        boot: None,
+        host: None,
+        last_heartbeat_ms: heard,
+        restarts: u32::from(!why.is_empty()),
+        candidate: text.starts_with("healer"),
+        healer: text.starts_with("healer"),
+        why: why.to_owned(),
+    }
+}
+
+fn incident(
+    id: &str,
+    whom: &str,
+    reason: RestartReason,
+    phases: [u64; 4],
+    outcome: IncidentOutcome,
+    evidence: &str,
+) -> Incident {
+    Incident {
+        id: id.to_owned(),
+        name: whom.to_owned(),
+        container: ContainerId::from("c"),
+        reason,
+        evidence: evidence.to_owned(),
+        by: name("healer-3"),
+        term: 8,
+        detect_ms: Some(phases[0]),
+        order_ms: Some(phases[1]),
+        start_ms: Some(phases[2]),
+        healthy_ms: Some(phases[3]),
+        outcome,
+        notes: BTreeMap::new(),
+    }
+}
+
+/// The group.
+pub(crate) fn known() -> Known {
+    use IncidentOutcome::{Healed, HealedByEngine, Quarantined};
+    let alive = MemberState::Alive;
+    let members = vec![
+        member("healer-1", alive, Some(412), ""),
+        member("healer-2", alive, Some(1200), ""),
+        member("healer-3", alive, Some(90), ""),
+        member("storage-node-1", alive, Some(700), ""),
+        member(
+            "storage-node-2",
+            MemberState::Restarting,
+            None,
+            "killed; started by healer-3",
+        ),
+        member(
+            "storage-node-3",
+            MemberState::Late,
+            Some(3100),
+            "1 heartbeat missed",
+        ),
+        member("worker-1", MemberState::Dead, Some(7100), "exit code 137"),
+        member("worker-2", MemberState::Left, None, "stopped by a person"),
+        member("plain-1", MemberState::Patient, None, ""),
+        member(
+            "plain-2",
+            MemberState::Quarantined,
+            None,
+            "6 restarts in 60 s",
+        ),
+        member("console", alive, Some(900), ""),
+        member("chaos_monkey", alive, Some(1500), ""),
+    ];
+    let incidents = vec![
+        incident(
+            "7",
+            "worker-1",
+            RestartReason::Killed,
+            [31, 2, 168, 122],
+            Healed,
+            "die after signal 9",
+        ),
+        incident(
+            "6",
+            "healer-3",
+            RestartReason::Killed,
+            [29, 8, 171, 640],
+            Healed,
+            "die after signal 9",
+        ),
+        incident(
+            "5",
+            "storage-node-2",
+            RestartReason::Hung,
+            [812, 40, 260, 322],
+            Healed,
+            "silent for 6 s, and no answer to 3 probes",
+        ),
+        incident(
+            "4",
+            "worker-2",
+            RestartReason::Apoptosis,
+            [12, 0, 104, 30],
+            HealedByEngine,
+            "exit code 70: pulse main was 11 s late",
+        ),
+        incident(
+            "3",
+            "plain-2",
+            RestartReason::Failed,
+            [28, 1, 150, 0],
+            Quarantined,
+            "the sixth death in 60 s",
+        ),
+    ];
+    let alert = |severity, kind: &str, whom: &str, text: &str| Alert {
+        severity,
+        kind: kind.to_owned(),
+        name: Some(name(whom)),
+        text: text.to_owned(),
+    };
+    let alerts = vec![
+        alert(
+            Severity::Low,
+            "unwitnessed",
+            "worker-2",
+            "worker-2 was found stopped and nobody saw why; monitor heal worker-2 starts it.",
+        ),
+        alert(
+            Severity::Critical,
+            "quarantined",
+            "plain-2",
+            "plain-2 died 6 times in 60 s and is left down; look at docker logs plain-2, then monitor release plain-2.",
+        ),
+    ];
+    let status = Status {
+        cluster: "planaria".to_owned(),
+        node: name("console"),
+        boot: BootId(1),
+        leader: Some(name("healer-3")),
+        leader_why: "the highest of 3 healers that stand, holds the token".to_owned(),
+        term: 8,
+        term_id: Some(BootId(3)),
+        is_leader: false,
+        may_force: false,
+        members,
+        broker: BrokerState::Connected,
+        docker: EngineState::Connected,
+        held: Vec::new(),
+        incidents,
+        alerts,
+        tickets: 1,
+        elections: 8,
+        restarts_ordered: 4,
+        heartbeats: 12_345,
+        local_health: 0,
+        blind: false,
+    };
+    Known {
+        source: name("healer-3"),
+        status,
+        stale: false,
+        stale_since_ms: None,
+    }
+}

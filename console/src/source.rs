@@ -1,0 +1,262 @@
+//! Where the facts come from: the embedded monitor hears the leader's beat; incidents and alerts are
+//! the leader's own and are asked of it over HTTP.
+
+use crate::snapshot::{Known, Snapshot};
+use planaria_core::id::MemberName;
+use planaria_core::message::Incident;
+use planaria_core::status::{INCIDENTS_KEPT, Status};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How often the leader is asked. It answers within a millisecond from memory.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// No two moments follow each other faster: a browser redraws no more often than a person looks.
+const DRAW_EVERY: Duration = Duration::from_millis(100);
+/// Words of the leader older than this are not used.
+const ANSWER_GOOD_FOR: Duration = Duration::from_secs(4);
+
+/// Keeps the newest moment; call [`Source::run`] on a task.
+pub struct Source {
+    own: watch::Receiver<Arc<Status>>,
+    /// What the leader answered last, and when.
+    answer: Option<(Status, Instant)>,
+    stale_since_ms: Option<u64>,
+    out: watch::Sender<Arc<Snapshot>>,
+    asking: watch::Receiver<Option<Status>>,
+    leader: watch::Sender<Option<MemberName>>,
+}
+
+impl Source {
+    /// Starts from the embedded monitor's status. `ask` is given the leader's name and answers with
+    /// its status; its task runs until the source is dropped.
+    #[must_use]
+    pub fn new<A, F>(
+        own: watch::Receiver<Arc<Status>>,
+        ask: A,
+    ) -> (Self, watch::Receiver<Arc<Snapshot>>)
+    where
+        A: Fn(MemberName) -> F + Send + Sync + 'static,
+        F: Future<Output = Option<Status>> + Send + 'static,
+    {
+        let first = (**own.borrow()).clone();
+        let known = merge(&first, None, None);
+        let (out, snapshots) = watch::channel(Arc::new(Snapshot::new(1, known)));
+        let (leader, leaders) = watch::channel(first.leader);
+        let (answers, asking) = watch::channel(None);
+        tokio::spawn(ask_on(leaders, answers, ask));
+        (
+            Self {
+                own,
+                answer: None,
+                stale_since_ms: None,
+                out,
+                asking,
+                leader,
+            },
+            snapshots,
+        )
+    }
+
+    /// Draws a new moment whenever something changed, until the monitor is gone.
+    pub async fn run(mut self) {
+        loop {
+            self.draw();
+            tokio::time::sleep(DRAW_EVERY).await;
+            let end = tokio::select! {
+                changed = self.own.changed() => changed.is_err(),
+                Ok(()) = self.asking.changed() => false,
+                // Ages grow without any news.
+                () = tokio::time::sleep(ASK_EVERY) => false,
+            };
+            if end {
+                return;
+            }
+        }
+    }
+
+    fn draw(&mut self) {
+        let own = Arc::clone(&self.own.borrow_and_update());
+        let leader = own.leader.clone();
+        self.leader.send_if_modified(|old| {
+            let changed = *old != leader;
+            *old = leader;
+            changed
+        });
+        let news = self.asking.borrow_and_update().clone();
+        if let Some(answer) = news
+            && self.answer.as_ref().is_none_or(|(old, _)| *old != answer)
+        {
+            self.answer = Some((answer, Instant::now()));
+        }
+        let fresh = self
+            .answer
+            .as_ref()
+            .filter(|(_, at)| at.elapsed() < ANSWER_GOOD_FOR)
+            .map(|(answer, _)| answer);
+        let heard = own.leader.is_some() || fresh.is_some_and(|answer| answer.leader.is_some());
+        self.stale_since_ms = if heard {
+            None
+        } else {
+            self.stale_since_ms.or(Some(now_ms()))
+        };
+        let old = self.answer.as_ref().map(|(answer, _)| answer);
+        let mut known = merge(&own, fresh, old);
+        known.stale = self.stale_since_ms.is_some();
+        known.stale_since_ms = self.stale_since_ms;
+        let seq = self.out.borrow().seq + 1;
+        self.out.send_replace(Arc::new(Snapshot::new(seq, known)));
+    }
+}
+
+async fn ask_on<A, F>(
+    mut leaders: watch::Receiver<Option<MemberName>>,
+    answers: watch::Sender<Option<Status>>,
+    ask: A,
+) where
+    A: Fn(MemberName) -> F + Send + Sync,
+    F: Future<Output = Option<Status>> + Send,
+{
+    loop {
+        let leader = leaders.borrow_and_update().clone();
+        if let Some(leader) = leader
+            && let Some(answer) = ask(leader).await
+        {
+            answers.send_replace(Some(answer));
+        }
+        tokio::select! {
+            changed = leaders.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(ASK_EVERY) => {}
+        }
+        if answers.is_closed() {
+            return;
+        }
+    }
+}
+
+/// The leader's fresh words where there are any and they are of no older term; the embedded monitor's
+/// otherwise, with the incidents that were known before.
+fn merge(own: &Status, fresh: Option<&Status>, old: Option<&Status>) -> Known {
+    let best = fresh.filter(|answer| answer.is_leader && answer.term >= own.term);
+    let mut status = best.unwrap_or(own).clone();
+    let source = status.node.clone();
+    // How the broker looks from here matters to the page: from the leader it may look otherwise.
+    status.broker = own.broker;
+    if best.is_none()
+        && let Some(old) = old
+    {
+        status.docker = old.docker;
+        status.incidents = join(&status.incidents, &old.incidents);
+        if status.alerts.is_empty() {
+            status.alerts.clone_from(&old.alerts);
+        }
+    }
+    Known {
+        status,
+        source,
+        stale: false,
+        stale_since_ms: None,
+    }
+}
+
+fn join(newer: &[Incident], older: &[Incident]) -> Vec<Incident> {
+    let mut all = newer.to_vec();
+    all.extend(
+        older
+            .iter()
+            .filter(|incident| newer.iter().all(|other| other.id != incident.id))
+            .cloned(),
+    );
+    all.truncate(INCIDENTS_KEPT);
+    all
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::fixture;
+
+    fn leaders_words() -> Status {
+        let mut status = fixture::known().status;
+        status.node = MemberName::new("healer-3").unwrap();
+        status.is_leader = true;
+        status
+    }
+
+    fn own() -> Status {
+        let mut status = fixture::known().status;
+        status.incidents.clear();
+        status.alerts.clear();
+        status
+    }
+
+    #[test]
+    fn the_leaders_words_win() {
+        let known = merge(&own(), Some(&leaders_words()), None);
+        assert_eq!(
+            (known.source.as_str(), known.status.incidents.len()),
+            ("healer-3", 5)
+        );
+    }
+
+    #[test]
+    fn words_of_an_older_term_do_not() {
+        let mut newer = own();
+        newer.term = 9;
+        let old = leaders_words();
+        let known = merge(&newer, Some(&old), Some(&old));
+        assert_eq!((known.source.as_str(), known.status.term), ("console", 9));
+        assert_eq!(
+            known.status.incidents.len(),
+            5,
+            "but what happened is remembered"
+        );
+    }
+
+    #[test]
+    fn incidents_are_joined_once_and_bounded() {
+        let some = fixture::known().status.incidents;
+        assert_eq!(join(&some, &some).len(), some.len());
+        let many: Vec<Incident> = (0..100)
+            .map(|i| {
+                let mut incident = some[0].clone();
+                incident.id = i.to_string();
+                incident
+            })
+            .collect();
+        assert_eq!(join(&some, &many).len(), INCIDENTS_KEPT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_makes_it_stale_and_a_beat_makes_it_live_again() {
+        let mut silent = own();
+        silent.leader = None;
+        let (send, receive) = watch::channel(Arc::new(silent));
+        let (source, mut snapshots) = Source::new(receive, |_| async { None });
+        tokio::spawn(source.run());
+        let stale = snapshots
+            .wait_for(|snapshot| snapshot.known.stale)
+            .await
+            .unwrap()
+            .regions["freshness"]
+            .clone();
+        assert!(stale.contains("stale since"), "{stale}");
+        send.send_replace(Arc::new(own()));
+        let live = snapshots
+            .wait_for(|snapshot| !snapshot.known.stale)
+            .await
+            .unwrap()
+            .regions["freshness"]
+            .clone();
+        assert!(live.contains("live"), "{live}");
+    }
+}
