@@ -1,6 +1,6 @@
 //! The decisions of Planaria as pure state machines: who is alive, who leads, who is brought back.
 //!
-//! Nothing here opens a socket, reads a clock or rolls a die. [Node] takes an
+//! Nothing here opens a socket, reads a clock or rolls a die. [`node::Node`] takes an
 //! [`input::Input`] together with the time and returns [`effect::Effect`]s; a driver turns the world
 //! into inputs and effects into calls. The same code therefore runs in the containers, in the seeded
 //! simulator and in the model checker.
@@ -10,15 +10,20 @@
 //! - [`message`], [`codec`]: what members say to each other, and how it is signed.
 //! - [`engine`]: what the container engine knows, in our words.
 //! - [`input`], [`effect`]: all that goes in and all that comes out.
-//! - `node`: the state machine of one member, where the parts below meet.
+//! - [`node`]: the state machine of one member, where `detector`, `election` and `supervisor` meet.
 
 pub mod codec;
+mod detector;
 pub mod effect;
+mod election;
 pub mod engine;
 pub mod id;
 pub mod input;
 pub mod message;
+pub mod node;
+mod out;
 pub mod settings;
 pub mod status;
+mod supervisor;
 pub mod time;
 pub mod watchdog;

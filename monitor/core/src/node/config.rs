@@ -1,0 +1,112 @@
+//! What one member is told about itself before it starts.
+
+use crate::id::{ContainerId, MemberName};
+use crate::settings::{ElectionOrder, Settings};
+use std::cmp::Ordering;
+use std::time::Duration;
+
+/// What a member can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Says that it lives; acts on nobody.
+    Member,
+    /// Reaches its engine and stands for election.
+    Healer,
+    /// `monitor watch` alone: no broker, in office from the start, may use force.
+    Solo,
+}
+
+/// The settings that decisions depend on. Spans are as in `config.ini`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This member.
+    pub name: MemberName,
+    /// Its own container, where it knows it.
+    pub container: Option<ContainerId>,
+    /// What it can do.
+    pub role: Role,
+    /// How names compare in the election.
+    pub order: ElectionOrder,
+    /// Whether the direct channel may be used.
+    pub direct: bool,
+    /// Between two heartbeats.
+    pub heartbeat_interval: Duration,
+    /// So much silence makes a suspect.
+    pub heartbeat_timeout: Duration,
+    /// The same in heartbeats.
+    pub dead_threshold: u32,
+    /// Between two beats of the leader.
+    pub leader_beat_interval: Duration,
+    /// How long a returned beat allows force, from its sending.
+    pub lease: Duration,
+    /// How long a higher candidate is up before it asks for the office.
+    pub stable_before_challenge: Duration,
+    /// How long a candidate on the direct path waits for a leader.
+    pub election_timeout: Duration,
+    /// Between two probes of a member that never answered one.
+    pub probe_interval: Duration,
+    /// How long a pause or a disconnection is left alone.
+    pub pause_grace: Duration,
+    /// Restarts within the window; one more quarantines.
+    pub restart_limit: u32,
+    /// The window.
+    pub restart_window: Duration,
+    /// A quarantine ends by itself after so long.
+    pub release_after: Duration,
+    /// Wait before the second restart in a row.
+    pub backoff_min: Duration,
+    /// The longest wait.
+    pub backoff_max: Duration,
+    /// Running for so long ends the row.
+    pub backoff_reset: Duration,
+    /// The label that docker-autoheal looks for (`AUTOHEAL_CONTAINER_LABEL`); `all` takes every
+    /// container that has a health check. Only for [`Role::Solo`].
+    pub autoheal_label: String,
+}
+
+impl NodeConfig {
+    /// Takes what decisions need from the settings.
+    #[must_use]
+    pub fn from_settings(
+        settings: &Settings,
+        name: MemberName,
+        container: Option<ContainerId>,
+        role: Role,
+    ) -> Self {
+        Self {
+            cluster: settings.cluster_name.clone(),
+            name,
+            container,
+            role,
+            order: settings.election_order,
+            direct: settings.direct_channel,
+            heartbeat_interval: settings.heartbeat_interval,
+            heartbeat_timeout: settings.heartbeat_timeout,
+            dead_threshold: settings.dead_threshold,
+            leader_beat_interval: settings.leader_beat_interval,
+            lease: settings.lease,
+            stable_before_challenge: settings.stable_before_challenge,
+            election_timeout: settings.election_timeout,
+            probe_interval: settings.probe_interval,
+            pause_grace: settings.pause_grace,
+            restart_limit: settings.restart_limit,
+            restart_window: settings.restart_window,
+            release_after: settings.release_after,
+            backoff_min: settings.backoff_min,
+            backoff_max: settings.backoff_max,
+            backoff_reset: settings.backoff_reset,
+            autoheal_label: "autoheal".to_owned(),
+        }
+    }
+
+    /// Which of two names ranks higher.
+    #[must_use]
+    pub fn compare(&self, left: &MemberName, right: &MemberName) -> Ordering {
+        match self.order {
+            ElectionOrder::Natural => left.natural_cmp(right),
+            ElectionOrder::Lexicographic => left.as_str().cmp(right.as_str()),
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! Driving one container's ticket: when an order may go out, and whether it had its effect.
+
+use super::policy::{self, Care};
+use super::ticket::{Phase, Plan, Ticket};
+use super::{
+    ANNOUNCE, DEPENDENCY_MAX, Exit, FORCES_MAX, HARD_KILL_MAX, Patient, SETTLE_MAX, Supervisor,
+};
+use crate::detector::Detector;
+use crate::engine::{ContainerState, EngineCall, Expectation};
+use crate::message::{IncidentOutcome, RestartReason};
+use crate::out::Out;
+use crate::time::Instant;
+use std::time::Duration;
+
+/// A call that had to wait (for a dependency, for others' forces) is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+impl Supervisor {
+    pub(super) fn reconcile(
+        &mut self,
+        now: Instant,
+        patient: &mut Patient,
+        ears: &Detector,
+        out: &mut Out,
+    ) {
+        self.expire(now, patient);
+        if !patient.fresh {
+            self.inspect(now, patient, out);
+            return;
+        }
+        let Some(care) = patient.care.clone() else {
+            patient.ticket = None;
+            return;
+        };
+        if patient.ticket.is_some() {
+            self.follow(now, patient, &care, ears, out);
+        }
+        if patient.ticket.is_none() {
+            patient.ticket = self.find(now, patient, &care, out);
+            if !patient.fresh {
+                self.inspect(now, patient, out);
+            }
+        }
+        let due = patient
+            .ticket
+            .as_ref()
+            .is_some_and(|ticket| ticket.phase == Phase::Due);
+        if due {
+            self.try_order(now, patient, &care, out);
+        }
+    }
+
+    /// Looks whether what was ordered had its effect.
+    fn follow(
+        &mut self,
+        now: Instant,
+        patient: &mut Patient,
+        care: &Care,
+        ears: &Detector,
+        out: &mut Out,
+    ) {
+        let Some(ticket) = patient.ticket.clone() else {
+            return;
+        };
+        match ticket.phase {
+            Phase::Due => self.still_due(now, patient, care, &ticket),
+            Phase::Calling { .. } => {}
+            Phase::Dying { until, hard } => {
+                if patient.is_down() && patient.exit.is_some() {
+                    self.after_kill(now, patient, care, out);
+                } else if now < until {
+                    patient.wake_at(until);
+                } else if hard {
+                    let note = Some(("failed", "it does not die of SIGKILL".to_owned()));
+                    patient.intensity.count(now);
+                    self.close(now, patient, IncidentOutcome::Failed, note, out);
+                } else {
+                    self.kill(now, patient, super::patient::SIGKILL, out);
+                }
+            }
+            Phase::Settling { until } => {
+                if self.took_effect(patient, &ticket) {
+                    if let Some(ticket) = &mut patient.ticket {
+                        ticket.running = Some(now);
+                        ticket.phase = Phase::Recovering {
+                            until: now + super::RECOVER_MAX,
+                        };
+                    }
+                    self.recover(now, patient, ears, out);
+                } else if now < until {
+                    patient.wake_at(until);
+                } else {
+                    let note = Some(("failed", "the order had no effect".to_owned()));
+                    patient.intensity.count(now);
+                    self.close(now, patient, IncidentOutcome::Failed, note, out);
+                }
+            }
+            Phase::Recovering { .. } => self.recover(now, patient, ears, out),
+        }
+    }
+
+    /// A ticket that waits is void once what it is about is no more.
+    fn still_due(&mut self, now: Instant, patient: &mut Patient, care: &Care, ticket: &Ticket) {
+        let same = ticket.incarnation == patient.info.started_at;
+        let fits = match ticket.plan {
+            Plan::Start => {
+                patient.is_down() && matches!(patient.exit, Some(Exit::Witnessed { .. }))
+            }
+            Plan::Unpause => patient.info.state == ContainerState::Paused,
+            Plan::Force { .. } | Plan::Continue | Plan::Connect(_) => {
+                !patient.is_stopping(now)
+                    && (patient.is_running() || patient.info.state == ContainerState::Restarting)
+            }
+            Plan::Engine => true,
+        };
+        let healed = match ticket.reason {
+            RestartReason::Unhealthy => policy::is_well(&patient.info),
+            RestartReason::Hung => patient.suspicion.is_none() && !self.mandate.broker_force,
+            RestartReason::Disconnected => patient.cut_since.is_none(),
+            RestartReason::StoppedInItsTracks => patient.stuck_since.is_none(),
+            _ => false,
+        };
+        let may = if ticket.is_force() {
+            self.mandate.force_until.is_some() || self.mandate.broker_force
+        } else {
+            self.mandate.start_at.is_some()
+        };
+        let void = !same || !fits || healed && ticket.is_force() || !may;
+        if void || self.is_held(patient, care) {
+            patient.ticket = None;
+        }
+    }
+
+    fn took_effect(&self, patient: &Patient, ticket: &Ticket) -> bool {
+        patient.is_running()
+            && match &ticket.plan {
+                Plan::Continue => patient.info.process_state != Some('T'),
+                Plan::Connect(_) => patient.cut_since.is_none(),
+                Plan::Start => patient.exit.is_none(),
+                _ => true,
+            }
+    }
+
+    /// Recovered means: running, healthy where it has a check, heard again where it is a member.
+    fn recover(&mut self, now: Instant, patient: &mut Patient, ears: &Detector, out: &mut Out) {
+        let Some(ticket) = &patient.ticket else {
+            return;
+        };
+        let Phase::Recovering { until } = ticket.phase else {
+            return;
+        };
+        let since = ticket.running.unwrap_or(now);
+        let began = ticket.ordered.unwrap_or(since);
+        let heard = ears.is_blind()
+            || patient
+                .info
+                .member
+                .as_ref()
+                .is_none_or(|name| !ears.knows(name) || ears.heard_since(name, began));
+        if !patient.is_running() {
+            let note = Some(("failed", "it went down again".to_owned()));
+            self.close(now, patient, IncidentOutcome::Failed, note, out);
+        } else if policy::is_well(&patient.info) && heard {
+            let outcome = if ticket.plan == Plan::Engine {
+                IncidentOutcome::HealedByEngine
+            } else {
+                IncidentOutcome::Healed
+            };
+            self.close(now, patient, outcome, None, out);
+        } else if now >= until {
+            let note = Some(("failed", "it runs but did not recover in time".to_owned()));
+            self.close(now, patient, IncidentOutcome::Failed, note, out);
+        } else {
+            patient.wake_at(until);
+        }
+    }
+
+    fn try_order(&mut self, now: Instant, patient: &mut Patient, care: &Care, out: &mut Out) {
+        let Some(ticket) = patient.ticket.clone() else {
+            return;
+        };
+        if now < ticket.not_before {
+            patient.wake_at(ticket.not_before);
+            return;
+        }
+        let fresh = ticket.ordered.is_none();
+        let counts = fresh && !matches!(ticket.plan, Plan::Unpause | Plan::Engine);
+        if counts && ticket.reason != RestartReason::Requested {
+            let looping = patient.info.state == ContainerState::Restarting;
+            if !looping && self.quarantine(now, patient, care, out) {
+                return;
+            }
+        }
+        match ticket.plan {
+            Plan::Start => {
+                if fresh && self.waits_for_dependency(now, patient, care) {
+                    patient.wake_at(now + LOOK_AGAIN);
+                    return;
+                }
+                self.start(now, patient, out);
+            }
+            Plan::Unpause => {
+                let container = patient.info.id.clone();
+                let expect = expectation(patient, &[ContainerState::Paused]);
+                self.call(
+                    now,
+                    patient,
+                    EngineCall::Unpause { container, expect },
+                    None,
+                    out,
+                );
+            }
+            Plan::Connect(attachment) => {
+                let call = EngineCall::Connect {
+                    container: patient.info.id.clone(),
+                    attachment,
+                    expect: expectation(patient, &[ContainerState::Running]),
+                };
+                let not_after = self.mandate.force_until;
+                self.call(now, patient, call, not_after, out);
+            }
+            Plan::Continue => {
+                patient.continued = true;
+                self.kill(now, patient, super::patient::SIGCONT, out);
+            }
+            Plan::Force { gentle } => self.force(now, patient, gentle, out),
+            Plan::Engine => {}
+        }
+    }
+
+    /// Announces itself in a beat, then kills: other healers must not take the signal for a person's.
+    fn force(&mut self, now: Instant, patient: &mut Patient, gentle: bool, out: &mut Out) {
+        if self.forces() >= FORCES_MAX {
+            patient.wake_at(now + LOOK_AGAIN);
+            return;
+        }
+        let Some(ticket) = &mut patient.ticket else {
+            return;
+        };
+        if !ticket.announced {
+            ticket.announced = true;
+            ticket.not_before = now + ANNOUNCE;
+            patient.wake_at(now + ANNOUNCE);
+            self.announce = true;
+            return;
+        }
+        let signal = if gentle {
+            patient.info.stop_signal
+        } else {
+            super::patient::SIGKILL
+        };
+        self.kill(now, patient, signal, out);
+    }
+
+    fn kill(&mut self, now: Instant, patient: &mut Patient, signal: i32, out: &mut Out) {
+        let broker =
+            self.mandate.broker_force && patient.care.as_ref().is_some_and(|care| care.broker);
+        if self.mandate.force_until.is_none() && !broker {
+            // The lease ended in the middle of it: what follows is the successor's.
+            patient.ticket = None;
+            return;
+        }
+        let states = [ContainerState::Running, ContainerState::Restarting];
+        let call = EngineCall::Kill {
+            container: patient.info.id.clone(),
+            signal,
+            expect: expectation(patient, &states),
+        };
+        if let Some(ticket) = &mut patient.ticket
+            && signal == patient.info.stop_signal
+        {
+            ticket.own_kills += 1;
+        }
+        let not_after = self.mandate.force_until;
+        self.call(now, patient, call, not_after, out);
+    }
+
+    fn start(&mut self, now: Instant, patient: &mut Patient, out: &mut Out) {
+        let call = EngineCall::Start {
+            container: patient.info.id.clone(),
+            expect: Expectation {
+                finished_at: patient.info.finished_at.clone(),
+                ..expectation(
+                    patient,
+                    &[
+                        ContainerState::Exited,
+                        ContainerState::Dead,
+                        ContainerState::Created,
+                    ],
+                )
+            },
+        };
+        self.call(now, patient, call, None, out);
+    }
+
+    fn call(
+        &mut self,
+        now: Instant,
+        patient: &mut Patient,
+        request: EngineCall,
+        not_after: Option<Instant>,
+        out: &mut Out,
+    ) {
+        let killing = matches!(request, EngineCall::Kill { .. });
+        let call = self.order(now, patient, request, not_after, out);
+        let term = self.mandate.term;
+        let name = patient.name();
+        let title = patient.info.name.clone();
+        let Some(ticket) = &mut patient.ticket else {
+            return;
+        };
+        ticket.phase = Phase::Calling { call, killing };
+        ticket.term = term;
+        if ticket.ordered.is_some() {
+            return;
+        }
+        ticket.ordered = Some(now);
+        self.restarts_ordered += 1;
+        let known = name.as_ref().map_or(title, ToString::to_string);
+        let (event, text) = match &ticket.plan {
+            Plan::Unpause => (
+                "unpause_ordered",
+                format!("Node {known} is paused. Unpausing..."),
+            ),
+            Plan::Connect(attachment) => (
+                "connect_ordered",
+                format!(
+                    "Node {known} is cut off from {}. Reconnecting...",
+                    attachment.network
+                ),
+            ),
+            Plan::Continue => (
+                "continue_ordered",
+                format!("Node {known} is stopped in its tracks. Continuing..."),
+            ),
+            _ => (
+                "member_died",
+                format!("Node {known} is DEAD. Restarting..."),
+            ),
+        };
+        let evidence = ticket.evidence.clone();
+        out.info(event, name.as_ref(), text);
+        out.log(
+            crate::effect::Level::Debug,
+            "restart_ticket_issued",
+            name.as_ref(),
+            format!("{known}: {evidence}"),
+        );
+    }
+
+    /// Our kill had its effect: the start follows at once, whatever the count.
+    pub(super) fn after_kill(
+        &mut self,
+        now: Instant,
+        patient: &mut Patient,
+        care: &Care,
+        out: &mut Out,
+    ) {
+        if self.mandate.start_at.is_none_or(|at| now < at) {
+            patient.ticket = None;
+            return;
+        }
+        let looping = patient
+            .intensity
+            .exceeded(now, care.limit, self.config.restart_window);
+        let by_docker = patient
+            .ticket
+            .as_ref()
+            .is_some_and(|t| t.reason == RestartReason::Failed);
+        if looping && by_docker && self.quarantine(now, patient, care, out) {
+            return;
+        }
+        if let Some(ticket) = &mut patient.ticket {
+            ticket.plan = Plan::Start;
+            ticket.phase = Phase::Due;
+            ticket.not_before = now;
+        }
+        self.start(now, patient, out);
+    }
+
+    /// Dependency orders starts that are due together, and no more than that.
+    fn waits_for_dependency(&self, now: Instant, patient: &Patient, care: &Care) -> bool {
+        let since = patient.due_since.unwrap_or(now);
+        if now.since(since) >= DEPENDENCY_MAX {
+            return false;
+        }
+        let owner = patient.info.network_mode.strip_prefix("container:");
+        self.patients.values().any(|other| {
+            let wanted = owner == Some(other.info.id.as_str())
+                || care
+                    .depends_on
+                    .iter()
+                    .any(|name| policy::is_called(&other.info, name));
+            wanted && self.is_being_started(other)
+        })
+    }
+
+    fn is_being_started(&self, other: &Patient) -> bool {
+        let Some(care) = &other.care else {
+            return false;
+        };
+        let dead = match &other.exit {
+            Some(Exit::Witnessed { reason, .. }) => care.heal.covers(*reason),
+            Some(Exit::AwaitingStop { .. }) => true,
+            _ => false,
+        };
+        dead && other.intensity.quarantined.is_none() && !self.is_held(other, care)
+    }
+
+    /// What an order's answer changes.
+    pub(super) fn effect_expected(patient: &mut Patient, now: Instant, grace: Duration) {
+        let Some(ticket) = &mut patient.ticket else {
+            return;
+        };
+        ticket.phase = match &ticket.plan {
+            Plan::Force { gentle } => {
+                // A second kill of the same ticket is always the hard one.
+                let hard = !gentle || ticket.attempts > 0;
+                ticket.attempts += 1;
+                Phase::Dying {
+                    until: now + if hard { HARD_KILL_MAX } else { grace },
+                    hard,
+                }
+            }
+            _ => Phase::Settling {
+                until: now + SETTLE_MAX,
+            },
+        };
+    }
+}
+
+pub(super) fn expectation(patient: &Patient, states: &[ContainerState]) -> Expectation {
+    Expectation {
+        started_at: patient.info.started_at.clone(),
+        finished_at: None,
+        states: states.to_vec(),
+    }
+}

@@ -1,0 +1,281 @@
+//! The connection to the engine: questions, answers, and when they are to be believed.
+
+use super::exit::BeforeGap;
+use super::{Asked, CALL_LOST, CONTAINERS_MAX, Exit, LIST_EVERY, Patient, Supervisor};
+use crate::engine::{EngineCall, EngineError, EngineReply};
+use crate::id::{CallId, ContainerId, HostId};
+use crate::out::Out;
+use crate::time::Instant;
+use std::collections::BTreeSet;
+
+/// How far back the engine is asked for what happened before this healer was there. It keeps 256
+/// events, which is minutes at best.
+const HISTORY_NANOS: i64 = 600_000_000_000;
+/// Calls that may await an answer; each container has at most two.
+const CALLS_MAX: usize = 2 * CONTAINERS_MAX;
+
+impl Supervisor {
+    pub(crate) fn engine_connected(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        since: i64,
+        out: &mut Out,
+    ) {
+        if self.connected {
+            self.engine_disconnected();
+        }
+        self.connected = true;
+        self.host = Some(host);
+        self.stream_since = now;
+        self.trusted = false;
+        let floor = since.saturating_sub(HISTORY_NANOS);
+        let from = if self.engine_seen > floor && self.engine_seen <= since {
+            self.engine_seen
+        } else {
+            floor
+        };
+        self.engine_seen = self.engine_seen.max(from);
+        self.ask(
+            now,
+            EngineCall::History { since: from },
+            Asked::History,
+            out,
+        );
+    }
+
+    /// The stream broke: what was waited for in it can't be waited for any more.
+    pub(crate) fn engine_disconnected(&mut self) {
+        self.connected = false;
+        self.trusted = false;
+        self.list_due = None;
+        self.listing = None;
+        self.calls.clear();
+        for (id, patient) in &mut self.patients {
+            patient.asking = None;
+            patient.fresh = false;
+            let before = match &patient.exit {
+                None if patient.life.ran => Some(BeforeGap::Running),
+                Some(Exit::AwaitingStop { .. }) => Some(BeforeGap::Dying),
+                Some(Exit::StopSeen { .. }) => Some(BeforeGap::Stopping),
+                Some(Exit::Restoring { .. }) => Some(BeforeGap::Running),
+                _ => None,
+            };
+            if let Some(before) = before {
+                patient.exit = None;
+                self.before_gap.insert(id.clone(), before);
+            }
+            // An order whose answer is lost: what it did is seen when the engine is back.
+            if let Some(ticket) = &mut patient.ticket {
+                ticket.lost();
+            }
+        }
+    }
+
+    /// We were frozen: what is remembered of the engine may be long past. Until it has answered once
+    /// more nothing is ordered and no wait expires.
+    pub(crate) fn distrust(&mut self, now: Instant, out: &mut Out) {
+        if !self.connected {
+            return;
+        }
+        if self.trusted {
+            self.trusted = false;
+            self.ask_list(now, out);
+        }
+    }
+
+    fn ask(&mut self, now: Instant, request: EngineCall, asked: Asked, out: &mut Out) -> CallId {
+        let call = out.engine(request, None);
+        if self.calls.len() < CALLS_MAX {
+            self.calls.insert(call, (now, asked));
+        }
+        call
+    }
+
+    pub(super) fn ask_list(&mut self, now: Instant, out: &mut Out) {
+        let mark = self.mark;
+        let call = self.ask(now, EngineCall::List, Asked::List { mark }, out);
+        self.listing = Some(call);
+        self.list_due = None;
+    }
+
+    pub(super) fn inspect(&mut self, now: Instant, patient: &mut Patient, out: &mut Out) {
+        if patient.asking.is_some() || !self.connected {
+            return;
+        }
+        let id = patient.info.id.clone();
+        let asked = Asked::Inspect {
+            id: id.clone(),
+            mark: patient.mark,
+        };
+        patient.asking = Some(self.ask(now, EngineCall::Inspect(id), asked, out));
+    }
+
+    pub(super) fn order(
+        &mut self,
+        now: Instant,
+        patient: &Patient,
+        request: EngineCall,
+        not_after: Option<Instant>,
+        out: &mut Out,
+    ) -> CallId {
+        let call = out.engine(request, not_after);
+        let id = patient.info.id.clone();
+        self.calls.insert(call, (now, Asked::Order { id }));
+        call
+    }
+
+    pub(super) fn tick_engine(&mut self, now: Instant, out: &mut Out) {
+        if self.list_due.is_some_and(|at| now >= at) && self.connected && self.listing.is_none() {
+            self.ask_list(now, out);
+        }
+        let lost: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, (at, _))| now.since(*at) >= CALL_LOST)
+            .map(|(call, _)| *call)
+            .collect();
+        for call in lost {
+            self.reply(now, call, Err(EngineError::TimedOut), out);
+        }
+    }
+
+    /// An answer. One that nobody waits for any more is dropped.
+    pub(crate) fn reply(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        result: Result<EngineReply, EngineError>,
+        out: &mut Out,
+    ) {
+        let Some((asked_at, asked)) = self.calls.remove(&call) else {
+            return;
+        };
+        match asked {
+            Asked::History => {
+                if let Ok(EngineReply::History(events)) = result {
+                    self.remember_past(&events);
+                }
+                self.ask_list(now, out);
+            }
+            Asked::List { mark } => self.listed(now, call, asked_at, mark, result, out),
+            Asked::Inspect { id, mark } => self.inspected(now, &id, call, (asked_at, mark), result),
+            Asked::Order { id } => {
+                if let Some(mut patient) = self.patients.remove(&id) {
+                    self.ordered(now, &mut patient, call, result.map(|_| ()), out);
+                    self.patients.insert(id.clone(), patient);
+                    self.dirty.insert(id);
+                }
+            }
+        }
+    }
+
+    fn listed(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        asked_at: Instant,
+        mark: u64,
+        result: Result<EngineReply, EngineError>,
+        out: &mut Out,
+    ) {
+        if self.listing != Some(call) {
+            return;
+        }
+        self.listing = None;
+        let Ok(EngineReply::Containers(containers)) = result else {
+            // Ask again soon; until then nothing is believed that was not before.
+            self.list_due = Some(now + std::time::Duration::from_secs(1));
+            return;
+        };
+        self.list_due = Some(now + out.jitter(LIST_EVERY));
+        self.trusted = true;
+        if self.project.is_none() {
+            let own = containers.iter().find(|c| self.is_own(c));
+            self.project = own.and_then(|c| c.labels.get(super::policy::PROJECT).cloned());
+        }
+        let present: BTreeSet<ContainerId> = containers.iter().map(|c| c.id.clone()).collect();
+        for container in containers.into_iter().take(CONTAINERS_MAX) {
+            let id = container.id.clone();
+            self.observe(now, container, asked_at, mark);
+            self.dirty.insert(id);
+        }
+        let gone: Vec<ContainerId> = self
+            .patients
+            .iter()
+            .filter(|(id, patient)| patient.mark <= mark && !present.contains(*id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            self.forget(now, &id, out);
+        }
+        self.dirty_all();
+        self.past.clear();
+        self.before_gap.clear();
+        self.adopted.clear();
+    }
+
+    fn is_own(&self, container: &crate::engine::Container) -> bool {
+        match &self.config.container {
+            Some(own) => container.id.as_str().starts_with(own.as_str()),
+            None => container.member.as_ref() == Some(&self.config.name),
+        }
+    }
+
+    fn inspected(
+        &mut self,
+        now: Instant,
+        id: &ContainerId,
+        call: CallId,
+        (asked_at, mark): (Instant, u64),
+        result: Result<EngineReply, EngineError>,
+    ) {
+        let Some(patient) = self.patients.get_mut(id) else {
+            return;
+        };
+        if patient.asking == Some(call) {
+            patient.asking = None;
+        }
+        match result {
+            Ok(EngineReply::Container(Some(container))) => {
+                self.observe(now, *container, asked_at, mark);
+                self.dirty.insert(id.clone());
+            }
+            Ok(EngineReply::Container(None)) | Err(EngineError::Gone) => {
+                // `destroy` follows, or the next list tells; until then there is nothing to do to it.
+                patient.fresh = true;
+                patient.care = None;
+                patient.ticket = None;
+            }
+            _ => self.again(id, now),
+        }
+    }
+
+    /// Looks at it again in a while: the engine did not answer.
+    fn again(&mut self, id: &ContainerId, now: Instant) {
+        if let Some(patient) = self.patients.get_mut(id) {
+            patient.fresh = false;
+            if let Some(at) = patient.wake.take() {
+                self.wakes.remove(&(at, id.clone()));
+            }
+            let at = now + std::time::Duration::from_secs(1);
+            patient.wake = Some(at);
+            self.wakes.insert((at, id.clone()));
+        }
+    }
+
+    /// It is gone for good.
+    pub(super) fn forget(&mut self, now: Instant, id: &ContainerId, out: &mut Out) {
+        if let Some(mut patient) = self.patients.remove(id) {
+            if let Some(at) = patient.wake {
+                self.wakes.remove(&(at, id.clone()));
+            }
+            let begun = patient.ticket.as_ref().is_some_and(|t| t.ordered.is_some());
+            if begun {
+                let note = Some(("refused", "it was removed".to_owned()));
+                let outcome = crate::message::IncidentOutcome::Refused;
+                self.close(now, &mut patient, outcome, note, out);
+            }
+        }
+    }
+}

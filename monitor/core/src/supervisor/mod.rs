@@ -1,0 +1,390 @@
+//! Bringing containers back: level-triggered reconciliation of what the engine shows with what should be.
+//!
+//! Every healer keeps the table of its engine's containers, and judges how each one ended, whether it
+//! leads or not, so that a new leader acts at once. Orders are given only under a [`Mandate`].
+//!
+//! - [`policy`]: whose patient a container is, from its labels.
+//! - `events`, `observe`: how the table is kept; `exit`: how an end is judged (rule 6).
+//! - `find`, `act`, `order`: from a finding to a ticket to calls and their answers.
+//! - [`intensity`]: back-off and quarantine; `records`: what outlives a leader; `requests`: what people ask.
+
+mod act;
+mod engine;
+mod events;
+mod exit;
+mod find;
+mod holds;
+mod intensity;
+mod observe;
+mod order;
+mod patient;
+mod policy;
+mod records;
+mod requests;
+mod ticket;
+
+use crate::detector::Detector;
+use crate::id::{BootId, CallId, ContainerId, HostId, MemberName};
+use crate::message::{IncidentOutcome, PatientRecord};
+use crate::node::NodeConfig;
+use crate::out::Out;
+use crate::time::Instant;
+pub(crate) use holds::Holds;
+pub(crate) use patient::{Exit, Patient};
+pub(crate) use records::incarnation;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// More containers than one engine runs; a flood of events about invented ones stops here.
+const CONTAINERS_MAX: usize = 4096;
+/// Events are a hint, the list is the truth: it is asked for this often.
+const LIST_EVERY: Duration = Duration::from_secs(30);
+/// The driver's own deadline is 2 s; an answer that did not come by then never comes.
+const CALL_LOST: Duration = Duration::from_secs(10);
+/// After `die`, `stop` follows within 50 ms where it was a person's (measured); this is generous.
+const STOP_FOLLOWS: Duration = Duration::from_secs(1);
+/// An engine that goes down says `stop` for everyone: intent counts only if it still answers then.
+const STOP_CONFIRMED: Duration = Duration::from_secs(5);
+/// Added to the stop-timeout while *stopping*.
+const STOPPING_SLACK: Duration = Duration::from_secs(2);
+/// After an engine's return its own policies get so long before we do their work.
+const RESTORE_GRACE: Duration = Duration::from_secs(10);
+/// How long a dependency is waited for.
+const DEPENDENCY_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at a container that the engine is restarting.
+const RESTARTING_LOOK: Duration = Duration::from_secs(2);
+/// From the announcement of a force in a beat to the kill: other healers must know whose signal it is.
+const ANNOUNCE: Duration = Duration::from_millis(50);
+/// From SIGKILL to `die`: more, and the process is stuck in the kernel.
+const HARD_KILL_MAX: Duration = Duration::from_secs(5);
+/// From an order to its effect being visible.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// From running to healthy and heard; a start period beyond that ends as failed, and is watched on.
+const RECOVER_MAX: Duration = Duration::from_secs(90);
+/// The whole group forces at most so many at once.
+const FORCES_MAX: usize = 3;
+/// Last words said, the process ends by itself within this, or is ended.
+const LAST_WORDS_GRACE: Duration = Duration::from_secs(3);
+/// A first process in state T is looked at again after this: a debugger stops it for moments.
+const STUCK_GRACE: Duration = Duration::from_secs(2);
+
+/// What this member may do right now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mandate {
+    /// It holds office (on any path).
+    pub(crate) leads: bool,
+    /// From when on it may start and unpause; `None`: not at all.
+    pub(crate) start_at: Option<Instant>,
+    /// Until when it may use force; `None`: not at all.
+    pub(crate) force_until: Option<Instant>,
+    /// The term it acts in; 0 without office.
+    pub(crate) term: u64,
+    /// The broker hangs, and this member is to force it.
+    pub(crate) broker_force: bool,
+}
+
+/// What a call was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    List { mark: u64 },
+    History,
+    Inspect { id: ContainerId, mark: u64 },
+    Order { id: ContainerId },
+}
+
+/// The table of one engine's containers, and the healings under way.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    config: NodeConfig,
+    boot: BootId,
+    pub(crate) host: Option<HostId>,
+    pub(crate) connected: bool,
+    stream_since: Instant,
+    /// The engine answered a list since the stream began and since we were last frozen.
+    trusted: bool,
+    list_due: Option<Instant>,
+    listing: Option<CallId>,
+    engine_seen: i64,
+    past: BTreeMap<ContainerId, exit::Past>,
+    before_gap: BTreeMap<ContainerId, exit::BeforeGap>,
+    pub(crate) patients: BTreeMap<ContainerId, Patient>,
+    project: Option<String>,
+    calls: BTreeMap<CallId, (Instant, Asked)>,
+    mark: u64,
+    dirty: BTreeSet<ContainerId>,
+    wakes: BTreeSet<(Instant, ContainerId)>,
+    /// Of containers that were not seen yet.
+    adopted: BTreeMap<ContainerId, PatientRecord>,
+    pub(crate) holds: Holds,
+    mandate: Mandate,
+    incidents: u64,
+    pub(crate) restarts_ordered: u64,
+    /// Members whose containers ended, for the detector.
+    pub(crate) ended: Vec<MemberName>,
+    /// Something to be kept on the volume changed.
+    pub(crate) unsaved: bool,
+    /// A force is about to begin: the group must hear of it first.
+    pub(crate) announce: bool,
+}
+
+impl Supervisor {
+    pub(crate) fn new(config: &NodeConfig, boot: BootId, engine_seen: i64, now: Instant) -> Self {
+        Self {
+            config: config.clone(),
+            boot,
+            host: None,
+            connected: false,
+            stream_since: now,
+            trusted: false,
+            list_due: None,
+            listing: None,
+            engine_seen,
+            past: BTreeMap::new(),
+            before_gap: BTreeMap::new(),
+            patients: BTreeMap::new(),
+            project: None,
+            calls: BTreeMap::new(),
+            mark: 0,
+            dirty: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            adopted: BTreeMap::new(),
+            holds: Holds::default(),
+            mandate: Mandate::default(),
+            incidents: 0,
+            restarts_ordered: 0,
+            ended: Vec::new(),
+            unsaved: false,
+            announce: false,
+        }
+    }
+
+    pub(crate) fn engine_seen(&self) -> i64 {
+        self.engine_seen
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        let lost = self.calls.values().map(|(at, _)| *at + CALL_LOST).min();
+        let hold = self.holds.deadline();
+        [wake.filter(|_| self.trusted), lost, self.list_due, hold]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The mandate changed: what waits for one is looked at again.
+    pub(crate) fn mandate(&mut self, mandate: Mandate) {
+        let old = std::mem::replace(&mut self.mandate, mandate);
+        let gained = !old.leads && mandate.leads
+            || old.force_until.is_none() && mandate.force_until.is_some()
+            || old.broker_force != mandate.broker_force
+            || old.leads && !mandate.leads;
+        if gained {
+            self.dirty_all();
+        }
+    }
+
+    fn dirty_all(&mut self) {
+        self.dirty.extend(self.patients.keys().cloned());
+    }
+
+    /// Does what is due and what changed.
+    pub(crate) fn run(&mut self, now: Instant, ears: &Detector, out: &mut Out) {
+        self.tick_engine(now, out);
+        if self.holds.expire(now, out) {
+            self.unsaved = true;
+            self.dirty_all();
+        }
+        if !self.trusted {
+            self.dirty.retain(|id| self.patients.contains_key(id));
+            return;
+        }
+        while let Some((at, id)) = self.wakes.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.wakes.remove(&(at, id.clone()));
+            self.dirty.insert(id);
+        }
+        let mut due: Vec<(u8, ContainerId)> = std::mem::take(&mut self.dirty)
+            .into_iter()
+            .map(|id| (self.class(&id), id))
+            .collect();
+        due.sort();
+        for (_, id) in due {
+            self.step(now, &id, ears, out);
+        }
+    }
+
+    /// Broker first, then healers, then everybody.
+    fn class(&self, id: &ContainerId) -> u8 {
+        match self.patients.get(id).and_then(|p| p.care.as_ref()) {
+            Some(care) if care.broker => 0,
+            Some(care) if care.healer => 1,
+            _ => 2,
+        }
+    }
+
+    fn step(&mut self, now: Instant, id: &ContainerId, ears: &Detector, out: &mut Out) {
+        let Some(mut patient) = self.patients.remove(id) else {
+            return;
+        };
+        if let Some(at) = patient.wake.take() {
+            self.wakes.remove(&(at, id.clone()));
+        }
+        self.reconcile(now, &mut patient, ears, out);
+        if let Some(at) = patient.wake {
+            self.wakes.insert((at, id.clone()));
+        }
+        self.patients.insert(id.clone(), patient);
+    }
+
+    fn by_member(&self, name: &MemberName) -> Option<ContainerId> {
+        self.patients
+            .values()
+            .filter(|p| p.info.member.as_ref() == Some(name))
+            .max_by_key(|p| (p.care.is_some(), p.is_up()))
+            .map(|p| p.info.id.clone())
+    }
+
+    /// Something was heard that concerns this member: look at its container again.
+    pub(crate) fn look(&mut self, name: &MemberName, afresh: bool) {
+        if let Some(id) = self.by_member(name) {
+            if afresh && let Some(patient) = self.patients.get_mut(&id) {
+                patient.fresh = false;
+            }
+            self.dirty.insert(id);
+        }
+    }
+
+    /// It was heard: whatever was suspected by silence is refuted.
+    pub(crate) fn heard(&mut self, name: &MemberName) {
+        if let Some(id) = self.by_member(name)
+            && let Some(patient) = self.patients.get_mut(&id)
+        {
+            let refuted = patient
+                .suspicion
+                .as_ref()
+                .is_some_and(|s| s.reason == crate::message::RestartReason::Hung);
+            if refuted && !patient.in_force() {
+                patient.suspicion = None;
+            }
+            self.dirty.insert(id);
+        }
+    }
+
+    /// A second witness says that this running member is as good as dead.
+    pub(crate) fn suspect(
+        &mut self,
+        now: Instant,
+        name: &MemberName,
+        silence: Duration,
+        last_words: bool,
+        evidence: String,
+    ) {
+        use crate::message::RestartReason::{Apoptosis, Hung};
+        let Some(id) = self.by_member(name) else {
+            return;
+        };
+        if let Some(patient) = self.patients.get_mut(&id).filter(|p| p.is_up()) {
+            patient.suspicion = Some(patient::Suspicion {
+                reason: if last_words { Apoptosis } else { Hung },
+                evidence,
+                first_sign: now - silence,
+                ripe: if last_words {
+                    now + LAST_WORDS_GRACE
+                } else {
+                    now
+                },
+            });
+            self.dirty.insert(id);
+        }
+    }
+
+    /// Nothing that was ordered awaits its answer or effect.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.patients
+            .values()
+            .filter_map(|p| p.ticket.as_ref())
+            .all(|ticket| !ticket.in_flight())
+    }
+
+    fn forces(&self) -> usize {
+        self.patients.values().filter(|p| p.in_force()).count()
+    }
+
+    /// Healers on this host that labels name, besides what this member is.
+    pub(crate) fn healers(&self) -> Vec<MemberName> {
+        let mut names: Vec<MemberName> = self
+            .patients
+            .values()
+            .filter(|p| p.care.as_ref().is_some_and(|care| care.healer))
+            .filter_map(Patient::name)
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Running healers on this host that rank above this one.
+    pub(crate) fn healers_above(&self) -> u32 {
+        let above = self.patients.values().filter(|p| {
+            p.is_running()
+                && p.care.as_ref().is_some_and(|care| care.healer)
+                && p.name()
+                    .is_some_and(|name| self.config.compare(&name, &self.config.name).is_gt())
+        });
+        u32::try_from(above.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Ends a ticket with its incident.
+    fn close(
+        &mut self,
+        now: Instant,
+        patient: &mut Patient,
+        outcome: IncidentOutcome,
+        note: Option<(&str, String)>,
+        out: &mut Out,
+    ) {
+        let Some(ticket) = patient.ticket.take() else {
+            return;
+        };
+        self.incidents += 1;
+        let name = patient.name();
+        let title = name
+            .as_ref()
+            .map_or_else(|| patient.info.name.clone(), ToString::to_string);
+        let mut incident = ticket.close(
+            format!("{}-{}", self.boot, self.incidents),
+            title.clone(),
+            patient.info.id.clone(),
+            self.config.name.clone(),
+            outcome,
+            now,
+        );
+        if let Some((key, text)) = note {
+            incident.notes.insert(key.to_owned(), text);
+        }
+        let total = now.since(ticket.first_sign).as_secs_f64();
+        let restarts = patient.intensity.within(now, self.config.restart_window);
+        let text = match outcome {
+            IncidentOutcome::Healed => {
+                format!("Peer {title} came back after {total:.1} s (restart {restarts})")
+            }
+            IncidentOutcome::HealedByEngine => format!(
+                "Peer {title} came back after {total:.1} s by Docker's own policy (restart {restarts})"
+            ),
+            _ => format!(
+                "Healing of {title} ended as {outcome:?} after {total:.1} s{}",
+                incident
+                    .notes
+                    .values()
+                    .next()
+                    .map(|note| format!(": {note}"))
+                    .unwrap_or_default()
+            ),
+        };
+        out.info("healing_ended", name.as_ref(), text);
+        out.incident(incident);
+    }
+}

@@ -1,0 +1,158 @@
+//! What a look at a container changes. An answer older than an event about it is not believed.
+
+use super::policy;
+use super::{CONTAINERS_MAX, Exit, Patient, Supervisor};
+use crate::engine::{Attachment, Container, ContainerState};
+use crate::time::Instant;
+use std::time::Duration;
+
+/// The engine contradicted itself (an event and a look): it is looked at again after a moment.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+impl Supervisor {
+    pub(super) fn observe(&mut self, now: Instant, info: Container, asked: Instant, mark: u64) {
+        let id = info.id.clone();
+        let full = self.patients.len() >= CONTAINERS_MAX;
+        let mut patient = match self.patients.remove(&id) {
+            Some(patient) => patient,
+            None if full => return,
+            None => Patient::new(info.clone()),
+        };
+        if patient.mark <= mark {
+            self.look_at(now, &mut patient, info, asked);
+        }
+        self.patients.insert(id, patient);
+    }
+
+    fn look_at(&mut self, now: Instant, patient: &mut Patient, info: Container, asked: Instant) {
+        let other_life = info.started_at != patient.info.started_at;
+        patient.info = info;
+        patient.fresh = true;
+        patient.care = policy::care(&patient.info, &self.config, self.project.as_deref());
+        if let Some(record) = self.adopted.remove(&patient.info.id) {
+            self.adopt_record(now, patient, &record);
+        }
+        if patient.is_up() || patient.info.state == ContainerState::Restarting {
+            self.see_up(now, patient, other_life);
+        } else if patient.is_down() {
+            self.see_down(now, patient, asked);
+        }
+    }
+
+    fn see_up(&mut self, now: Instant, patient: &mut Patient, other_life: bool) {
+        let restarting = patient.info.state == ContainerState::Restarting;
+        if let Some(exit) = &patient.exit
+            && !restarting
+        {
+            if !other_life && exit.was_death() {
+                // `die` was heard and the engine still shows the old life: it lags behind itself.
+                patient.fresh = false;
+                patient.wake_at(now + LOOK_AGAIN);
+                return;
+            }
+            if other_life && exit.was_death() {
+                patient.intensity.count(now);
+            } else if matches!(exit, Exit::Stopped | Exit::StopSeen { .. }) {
+                patient.intensity.clear();
+                self.unsaved = true;
+            }
+            patient.begin_life(now);
+        } else if other_life && !restarting && patient.running_since.is_none() {
+            patient.begin_life(now);
+        }
+        patient.life.ran = true;
+        if restarting {
+            patient.running_since = None;
+            return;
+        }
+        patient.running_since.get_or_insert(now);
+        if patient.info.state == ContainerState::Paused {
+            patient.paused_since.get_or_insert(now);
+        } else {
+            patient.paused_since = None;
+            self.see_networks(now, patient);
+        }
+        match patient.info.process_state {
+            Some('T') => {
+                patient.stuck_since.get_or_insert(now);
+            }
+            _ => {
+                patient.stuck_since = None;
+                patient.continued = false;
+            }
+        }
+    }
+
+    /// What it was attached to in this life is its home; what is missing there later is a cut.
+    fn see_networks(&mut self, now: Instant, patient: &mut Patient) {
+        let here: Vec<Attachment> = patient.info.networks.clone();
+        for attachment in here {
+            let known = patient
+                .home
+                .iter()
+                .position(|home| home.network == attachment.network);
+            match known {
+                Some(at) => patient.home[at] = attachment,
+                None => patient.home.push(attachment),
+            }
+        }
+        if missing(patient).is_some() {
+            patient.cut_since.get_or_insert(now);
+        } else {
+            patient.cut_since = None;
+        }
+    }
+
+    fn see_down(&mut self, now: Instant, patient: &mut Patient, asked: Instant) {
+        patient.running_since = None;
+        patient.paused_since = None;
+        match &patient.exit {
+            None => {
+                let exit = self.judge_found(now, patient);
+                patient.exit = Some(exit);
+                if patient.info.started_at.is_some()
+                    && let Some(name) = &patient.info.member
+                {
+                    self.ended.push(name.clone());
+                }
+                self.note_stop(patient);
+            }
+            Some(Exit::StopSeen { check }) if asked >= *check => {
+                patient.exit = Some(Exit::Stopped);
+                self.unsaved = true;
+                self.note_stop(patient);
+            }
+            Some(Exit::Stopped) if patient.stopped != patient.info.finished_at => {
+                // It was started and ended again, and nobody told us.
+                patient.stopped = None;
+                let exit = self.judge_found(now, patient);
+                patient.exit = Some(exit);
+                self.note_stop(patient);
+            }
+            Some(Exit::Unwitnessed) if !patient.info.error.is_empty() => {
+                let exit = self.judge_found(now, patient);
+                patient.exit = Some(exit);
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes the intent down: this very end was a person's will.
+    fn note_stop(&mut self, patient: &mut Patient) {
+        if patient.exit == Some(Exit::Stopped) {
+            patient.stopped.clone_from(&patient.info.finished_at);
+            self.unsaved = true;
+        }
+    }
+}
+
+/// A network of its home that it is cut off from.
+pub(super) fn missing(patient: &Patient) -> Option<&Attachment> {
+    patient.home.iter().find(|home| {
+        !patient
+            .info
+            .networks
+            .iter()
+            .any(|here| here.network == home.network)
+    })
+}

@@ -1,0 +1,59 @@
+//! The answer to an order: done, refused, too late, or unknown.
+
+use super::ticket::Phase;
+use super::{Patient, Supervisor};
+use crate::engine::EngineError;
+use crate::id::CallId;
+use crate::message::{IncidentOutcome, Severity};
+use crate::out::Out;
+use crate::time::Instant;
+use std::time::Duration;
+
+impl Supervisor {
+    pub(super) fn ordered(
+        &mut self,
+        now: Instant,
+        patient: &mut Patient,
+        call: CallId,
+        result: Result<(), EngineError>,
+        out: &mut Out,
+    ) {
+        let expected = patient
+            .ticket
+            .as_ref()
+            .is_some_and(|t| matches!(t.phase, Phase::Calling { call: c, .. } if c == call));
+        if !expected {
+            // The event was faster than the answer, or the ticket ended meanwhile.
+            return;
+        }
+        let grace = patient
+            .care
+            .as_ref()
+            .map_or(Duration::ZERO, |care| care.stop_timeout);
+        patient.fresh = false;
+        match result {
+            Ok(()) => Self::effect_expected(patient, now, grace),
+            // It may have been done: what is seen decides.
+            Err(EngineError::TimedOut | EngineError::Unreachable { .. }) => {
+                Self::effect_expected(patient, now, grace);
+            }
+            Err(EngineError::Late) => patient.ticket = None,
+            Err(EngineError::Stale { found }) => {
+                let note = Some(("refused", format!("it is another by now: {found}")));
+                self.close(now, patient, IncidentOutcome::Refused, note, out);
+            }
+            Err(EngineError::Gone) => {
+                let note = Some(("refused", "it was removed".to_owned()));
+                self.close(now, patient, IncidentOutcome::Refused, note, out);
+            }
+            Err(error @ EngineError::Refused { .. }) => {
+                // No `start` event will count this attempt, and it must not be repeated for ever.
+                patient.intensity.count(now);
+                let text = format!("{}: {error}", patient.info.name);
+                patient.alert_once(Severity::Medium, "engine_refused", text, out);
+                let note = Some(("failed", error.to_string()));
+                self.close(now, patient, IncidentOutcome::Failed, note, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a healer knows of one container of its engine.
+
+use super::intensity::Intensity;
+use super::policy::Care;
+use super::ticket::Ticket;
+use crate::engine::{Attachment, Container, ContainerState, RestartPolicy};
+use crate::id::{CallId, ContainerId, MemberName};
+use crate::message::RestartReason;
+use crate::time::Instant;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Signals by number (Linux, all architectures that Docker runs on).
+pub(super) const SIGKILL: i32 = 9;
+pub(super) const SIGCONT: i32 = 18;
+pub(super) const SIGSTOP: i32 = 19;
+
+/// What the event stream showed of the life that began with the last start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// A kill with the stop signal was heard: somebody is stopping it, until then.
+    pub(super) stopping: Option<Instant>,
+    pub(super) stop_signal: bool,
+    pub(super) killed: bool,
+    /// Any signal by the API: it cancels Docker's policy for the next death.
+    pub(super) signalled: bool,
+    pub(super) oom: bool,
+    /// It was seen running in this life.
+    pub(super) ran: bool,
+}
+
+/// How a life ended, and what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// `die` was heard, and `stop` may follow.
+    AwaitingStop { until: Instant, died: Instant },
+    /// `stop` was heard; it is a person's will if the engine still answers then.
+    StopSeen { check: Instant },
+    /// A person's will; `FinishedAt` is in the record.
+    Stopped,
+    /// A death, and there is a witness.
+    Witnessed {
+        reason: RestartReason,
+        at: Instant,
+        evidence: String,
+    },
+    /// The engine went down with it; its own policy should bring it back until then.
+    Restoring { until: Instant },
+    /// Nobody saw how it ended.
+    Unwitnessed,
+}
+
+impl Exit {
+    /// Whether a start after it counts as a restart.
+    pub(super) fn was_death(&self) -> bool {
+        matches!(self, Self::AwaitingStop { .. } | Self::Witnessed { .. })
+    }
+}
+
+/// Why something that runs may be forced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Suspicion {
+    pub(super) reason: RestartReason,
+    pub(super) evidence: String,
+    pub(super) first_sign: Instant,
+    /// Not before: it may end by itself.
+    pub(super) ripe: Instant,
+}
+
+/// One container.
+#[derive(Clone, Debug)]
+pub(crate) struct Patient {
+    pub(crate) info: Container,
+    /// `None`: nobody's patient, known only because it may become one or others depend on it.
+    pub(crate) care: Option<Care>,
+    /// The number of the newest event about it: an answer to an older question is not believed.
+    pub(super) mark: u64,
+    /// `info` is newer than every event.
+    pub(super) fresh: bool,
+    pub(super) asking: Option<CallId>,
+    pub(super) life: Life,
+    pub(crate) exit: Option<Exit>,
+    /// `FinishedAt` of the end that was a person's will.
+    pub(super) stopped: Option<String>,
+    pub(super) running_since: Option<Instant>,
+    pub(super) paused_since: Option<Instant>,
+    pub(super) stuck_since: Option<Instant>,
+    pub(super) continued: bool,
+    /// Where it was attached in this life, and since when something is missing.
+    pub(super) home: Vec<Attachment>,
+    pub(super) cut_since: Option<Instant>,
+    pub(super) suspicion: Option<Suspicion>,
+    pub(crate) intensity: Intensity,
+    pub(crate) ticket: Option<Ticket>,
+    /// A start is due since then: the escape from waiting for a dependency.
+    pub(super) due_since: Option<Instant>,
+    /// A predecessor's force may still be in flight until then.
+    pub(super) blocked: Option<Instant>,
+    /// The leader announced its own kill: its signal opens no *stopping* here until then.
+    pub(super) announced: Option<Instant>,
+    pub(super) wake: Option<Instant>,
+    /// An alert of this kind was raised for this very state.
+    pub(super) alerted: Option<&'static str>,
+}
+
+impl Patient {
+    pub(super) fn new(info: Container) -> Self {
+        Self {
+            info,
+            care: None,
+            mark: 0,
+            fresh: false,
+            asking: None,
+            life: Life::default(),
+            exit: None,
+            stopped: None,
+            running_since: None,
+            paused_since: None,
+            stuck_since: None,
+            continued: false,
+            home: Vec::new(),
+            cut_since: None,
+            suspicion: None,
+            intensity: Intensity::default(),
+            ticket: None,
+            due_since: None,
+            blocked: None,
+            announced: None,
+            wake: None,
+            alerted: None,
+        }
+    }
+
+    /// One that an event told of before it could be looked at.
+    pub(super) fn unknown(id: ContainerId, name: String) -> Self {
+        Self::new(Container {
+            id,
+            member: None,
+            name,
+            labels: BTreeMap::new(),
+            state: ContainerState::Created,
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            restart_policy: RestartPolicy::No,
+            health: None,
+            stop_signal: 15,
+            stop_timeout: Duration::from_secs(10),
+            network_mode: String::new(),
+            networks: Vec::new(),
+            process_state: None,
+        })
+    }
+
+    pub(crate) fn name(&self) -> Option<MemberName> {
+        super::policy::title(&self.info)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.info.state == ContainerState::Running
+    }
+
+    /// Its first process is there, thawed or not.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(
+            self.info.state,
+            ContainerState::Running | ContainerState::Paused
+        )
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        matches!(
+            self.info.state,
+            ContainerState::Exited | ContainerState::Dead | ContainerState::Created
+        )
+    }
+
+    /// A new life: what was held against the old one is over.
+    pub(super) fn begin_life(&mut self, now: Instant) {
+        self.life = Life {
+            ran: true,
+            ..Life::default()
+        };
+        self.exit = None;
+        self.stopped = None;
+        self.running_since = Some(now);
+        self.paused_since = None;
+        self.stuck_since = None;
+        self.continued = false;
+        self.home.clear();
+        self.cut_since = None;
+        self.suspicion = None;
+        self.due_since = None;
+        self.announced = None;
+        self.alerted = None;
+    }
+
+    /// Somebody is stopping it right now.
+    pub(super) fn is_stopping(&self, now: Instant) -> bool {
+        self.life.stopping.is_some_and(|until| now < until)
+    }
+
+    pub(super) fn in_force(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_killing)
+    }
+}

@@ -1,0 +1,156 @@
+//! One healing under way. Every order belongs to a ticket, and every ticket ends with an incident.
+//!
+//! ```text
+//!  Due ──▶ Calling(start) ──▶ Settling ──▶ Recovering ──▶ healed
+//!   │                            ▲
+//!   └────▶ Calling(kill) ──▶ Dying ──▶ Calling(start)        (force)
+//! ```
+
+use crate::engine::Attachment;
+use crate::id::{CallId, MemberName};
+use crate::message::{Incident, IncidentOutcome, RestartReason};
+use crate::time::Instant;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    Start,
+    Unpause,
+    Connect(Attachment),
+    /// SIGCONT for one that was stopped in its tracks.
+    Continue,
+    /// Kill, then start. `gentle`: the stop signal first.
+    Force {
+        gentle: bool,
+    },
+    /// The engine itself is bringing it back.
+    Engine,
+}
+
+/// Where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Due,
+    Calling { call: CallId, killing: bool },
+    Dying { until: Instant, hard: bool },
+    Settling { until: Instant },
+    Recovering { until: Instant },
+}
+
+/// One healing.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(super) reason: RestartReason,
+    pub(super) evidence: String,
+    pub(super) plan: Plan,
+    pub(super) phase: Phase,
+    /// `StartedAt` of the life that was judged.
+    pub(super) incarnation: Option<String>,
+    pub(super) first_sign: Instant,
+    pub(super) verdict: Instant,
+    pub(super) not_before: Instant,
+    pub(super) ordered: Option<Instant>,
+    pub(super) running: Option<Instant>,
+    /// Kills that we ordered and whose events are still to come.
+    pub(super) own_kills: u32,
+    pub(super) term: u64,
+    /// Kills of this ticket so far.
+    pub(super) attempts: u32,
+    /// The group was told that a force begins.
+    pub(super) announced: bool,
+}
+
+impl Ticket {
+    pub(super) fn new(
+        reason: RestartReason,
+        evidence: String,
+        plan: Plan,
+        incarnation: Option<String>,
+        first_sign: Instant,
+        now: Instant,
+    ) -> Self {
+        Self {
+            reason,
+            evidence,
+            plan,
+            phase: Phase::Due,
+            incarnation,
+            first_sign,
+            verdict: now,
+            not_before: now,
+            ordered: None,
+            running: None,
+            own_kills: 0,
+            term: 0,
+            attempts: 0,
+            announced: false,
+        }
+    }
+
+    /// Between our own kill and our own start.
+    pub(super) fn is_killing(&self) -> bool {
+        matches!(self.plan, Plan::Force { .. })
+            && matches!(
+                self.phase,
+                Phase::Dying { .. } | Phase::Calling { killing: true, .. }
+            )
+    }
+
+    /// The answer to what was ordered will never come.
+    pub(super) fn lost(&mut self) {
+        if let Phase::Calling { .. } = self.phase {
+            self.phase = Phase::Due;
+        }
+    }
+
+    /// An order is out, or its effect is awaited.
+    pub(super) fn in_flight(&self) -> bool {
+        !matches!(self.phase, Phase::Due | Phase::Recovering { .. })
+    }
+
+    pub(super) fn is_force(&self) -> bool {
+        matches!(self.plan, Plan::Force { .. } | Plan::Continue)
+    }
+
+    /// Its story, as it ends now.
+    pub(super) fn close(
+        &self,
+        id: String,
+        name: String,
+        container: crate::id::ContainerId,
+        by: MemberName,
+        outcome: IncidentOutcome,
+        now: Instant,
+    ) -> Incident {
+        let span = |from: Instant, to: Instant| ms(to.since(from));
+        let ordered = self.ordered;
+        Incident {
+            id,
+            name,
+            container,
+            reason: self.reason,
+            evidence: self.evidence.clone(),
+            by,
+            term: self.term,
+            detect_ms: Some(span(self.first_sign, self.verdict)),
+            order_ms: ordered.map(|at| span(self.verdict, at)),
+            start_ms: self
+                .running
+                .map(|at| span(ordered.unwrap_or(self.verdict), at)),
+            healthy_ms: match outcome {
+                IncidentOutcome::Healed | IncidentOutcome::HealedByEngine => {
+                    self.running.map(|at| span(at, now))
+                }
+                _ => None,
+            },
+            outcome,
+            notes: BTreeMap::new(),
+        }
+    }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
