@@ -17,6 +17,9 @@ const NGINX_CAPABILITIES: [&str; 4] = ["CHOWN", "NET_BIND_SERVICE", "SETGID", "S
 /// The sections whose settings a container gets.
 const SHARED_SECTIONS: [&str; 4] = ["cluster", "timing", "healing", "log"];
 
+/// What the monkey needs to find the healers by name.
+const GROUP_KEYS: [&str; 2] = ["HEALERS", "CONTAINER_PREFIX"];
+
 /// What a container is, as the label `planaria.role` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {

@@ -219,8 +219,6 @@ settings! {
     HEALTH_ADDR health_addr: SocketAddr = "0.0.0.0:9747";
     /// UDP address of the direct channel.
     DIRECT_ADDR direct_addr: SocketAddr = "0.0.0.0:9748";
-    /// Where the console serves its page.
-    CONSOLE_ADDR console_addr: SocketAddr = "0.0.0.0:8080";
     /// The storage nodes that make up a new cluster, as name:port of the peer address.
     STORAGE_PEERS storage_peers: Vec<String> = "";
     /// JSON file with access_key, secret_key and peer_secret.
