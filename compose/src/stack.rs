@@ -295,8 +295,9 @@ fn environment(
         variables.push((format!("PLANARIA_{key}"), format!("{KEYS_DIR}/{file}")));
     }
     for key in KEYS {
-        let told =
-            SHARED_SECTIONS.contains(&key.section) || role.own_section() == Some(key.section);
+        let told = SHARED_SECTIONS.contains(&key.section)
+            || role.own_section() == Some(key.section)
+            || role == Role::Chaos && GROUP_KEYS.contains(&key.name);
         if let Some(text) = given
             .get(key.name)
             .filter(|_| told && key.name != "CLUSTER_NAME")
