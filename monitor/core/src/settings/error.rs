@@ -64,7 +64,9 @@ impl fmt::Display for Problem {
 pub struct SettingsErrors(Vec<Problem>);
 
 impl SettingsErrors {
-    pub(super) fn new(problems: Vec<Problem>) -> Self {
+    /// Puts them in the order in which a person walks through the file; what has no line follows.
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.line().unwrap_or(usize::MAX));
         Self(problems)
     }
 

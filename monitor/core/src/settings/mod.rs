@@ -70,7 +70,7 @@ impl Settings {
     /// Reads, completes (the third of three related keys) and checks.
     ///
     /// # Errors
-    /// All that is wrong, in the order of the file, then the environment, then relations between keys.
+    /// All that is wrong: in the order of the file's lines, then the environment.
     pub fn parse(sources: &Sources) -> Result<Self, SettingsErrors> {
         let mut problems = Vec::new();
         let given = collect(sources, &mut problems);

@@ -132,15 +132,15 @@ fn all_errors_come_together_with_line_key_and_mend() {
     let expected = "\
 config.ini:1: the section's ']' is missing
 config.ini:2: 'nonsense' is neither a section nor KEY = value
+config.ini:3: HEARTBEAT_INTERVL is no key; did you mean HEARTBEAT_INTERVAL?
+config.ini:4: PAUSE_GRACE is '2x', which is no duration; write 30, 30s, 500ms, 5m or 2h
+config.ini:5: PAUSE_GRACE is given a second time (first in line 4); keep one of the two
+config.ini:6: HEALERS is 0; write 1 to 200
+config.ini:7: XYZZY is no key; remove the line, or see config.ini for the keys there are
 config.ini:8: '= 3' has no key before its sign; write KEY = value
 config.ini:9: the closing quote is missing
-config.ini:3: HEARTBEAT_INTERVL is no key; did you mean HEARTBEAT_INTERVAL?
-config.ini:5: PAUSE_GRACE is given a second time (first in line 4); keep one of the two
-config.ini:7: XYZZY is no key; remove the line, or see config.ini for the keys there are
 environment: PLANARIA_CHAOS_ENABLE is no setting; did you mean PLANARIA_CHAOS_ENABLED?
-config.ini:4: PAUSE_GRACE is '2x', which is no duration; write 30, 30s, 500ms, 5m or 2h
-environment, PLANARIA_CHAOS_ENABLED: CHAOS_ENABLED is 'maybe', which is no yes or no; write true or false
-config.ini:6: HEALERS is 0; write 1 to 200";
+environment, PLANARIA_CHAOS_ENABLED: CHAOS_ENABLED is 'maybe', which is no yes or no; write true or false";
     assert_eq!(text, expected);
 }
 
