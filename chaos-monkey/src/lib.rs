@@ -9,9 +9,11 @@
 //! - [`fault`] has one file per fault: how it is done, proven, undone.
 //! - [`ledger`] stands on disk before anything is done; [`report`] reads it.
 //! - [`attack`] carries one out, [`monkey`] keeps them apart, [`run`] is the loop with timer and calls.
+//! - [`bus`] obeys signed requests over the broker, and tells the journal of attacks.
 //! - [`engine`] is all that is asked of Docker; tests put their own in its place.
 
 pub mod attack;
+pub mod bus;
 pub mod clock;
 pub mod dice;
 pub mod engine;

@@ -63,7 +63,7 @@ const USERS: [User; 4] = [
         write: r"^(control_exchange|amq\.gen.*|planaria\.(member|console|chaos|reply)\..+)$",
         read: r"^(control_exchange|amq\.gen.*|planaria\.(member|console|chaos|reply)\..+|planaria\.journal)$",
         topic_write: r"^(heartbeat|report|request|chaos)\.",
-        topic_read: r"^(control|heartbeat|report|alert|chaos)\.",
+        topic_read: r"^((control|heartbeat|report|alert|chaos)\.|request\.attack$)",
     },
     User {
         name: "admin",

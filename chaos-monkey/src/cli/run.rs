@@ -1,6 +1,7 @@
 //! `chaos-monkey run`: a member of the group that attacks it.
 
 use super::{Exit, complain};
+use planaria_chaos::bus::{Bus, Tellings};
 use planaria_chaos::fault::Fault;
 use planaria_chaos::identity;
 use planaria_chaos::ledger::{Attack, Ledger};
@@ -8,6 +9,7 @@ use planaria_chaos::monkey::{self, Monkey, Outfit, Tell};
 use planaria_chaos::plan::Trigger;
 use planaria_chaos::run::{CALLS_MAX, Call, Schedule};
 use planaria_chaos::target::{Policy, Wish};
+use planaria_monitor::codec::Codec;
 use planaria_monitor::prometheus_client::metrics::counter::Counter;
 use planaria_monitor::prometheus_client::metrics::family::Family;
 use planaria_monitor::{Config, Monitor, Settings};
@@ -101,7 +103,12 @@ async fn stay(settings: Settings) -> Exit {
         }
     };
     let seed = settings.chaos_seed.unwrap_or_else(rand::random);
-    let monkey = match prepare(&settings, seed, &monitor).await {
+    let (send, calls) = mpsc::channel(CALLS_MAX);
+    let tell = match connect_bus(&settings, &monitor, send.clone()) {
+        Ok(told) => count_attacks(&monitor, told),
+        Err(exit) => return exit,
+    };
+    let monkey = match prepare(&settings, seed, &monitor, tell).await {
         Ok(monkey) => monkey,
         Err(exit) => return exit,
     };
@@ -113,17 +120,34 @@ async fn stay(settings: Settings) -> Exit {
         seed,
     };
     log_start(&schedule);
-    let (send, calls) = mpsc::channel(CALLS_MAX);
     tokio::spawn(signals.forward(send));
     planaria_chaos::run::run(monkey, schedule, calls, || monitor.pulse()).await;
     monitor.leave();
     Exit::Done
 }
 
+/// Starts the task that speaks with the broker.
+fn connect_bus(
+    settings: &Settings,
+    monitor: &Monitor,
+    calls: mpsc::Sender<Call>,
+) -> Result<Tellings, Exit> {
+    let keys = planaria_monitor::config::keys(settings).map_err(|error| {
+        error!(event = "start_failed", "{error}");
+        Exit::Config
+    })?;
+    let name = monitor.status().node;
+    let codec = Codec::new(keys);
+    let (bus, tellings) = Bus::new(settings.clone(), codec, name, rand::random(), calls);
+    tokio::spawn(bus.run());
+    Ok(tellings)
+}
+
 async fn prepare(
     settings: &Settings,
     seed: u64,
     monitor: &Monitor,
+    tell: Tell,
 ) -> Result<Monkey<bollard::Docker>, Exit> {
     let engine = planaria_monitor::docker::connect(settings)
         .await
@@ -170,7 +194,7 @@ async fn prepare(
         boot: rand::random(),
         ledger,
         group: Box::new(move || Some((**status.borrow()).clone())),
-        tell: count_attacks(monitor),
+        tell,
     });
     if let Some(dir) = &settings.state_dir {
         monkey.recover(dir).await.map_err(failed)?;
@@ -179,7 +203,7 @@ async fn prepare(
     Ok(monkey)
 }
 
-fn count_attacks(monitor: &Monitor) -> Tell {
+fn count_attacks(monitor: &Monitor, told: Tellings) -> Tell {
     let attacks = Family::<Labels, Counter>::default();
     let registered = attacks.clone();
     monitor.add_metrics(move |registry| {
@@ -193,6 +217,8 @@ fn count_attacks(monitor: &Monitor) -> Tell {
         attacks
             .get_or_create(&[("fault", attack.fault.name())])
             .inc();
+        // Where the broker is away the journal misses it; the ledger does not.
+        drop(told.try_send(attack.clone()));
     })
 }
 
