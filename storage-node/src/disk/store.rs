@@ -1,0 +1,550 @@
+//! The chunks of one disk.
+
+use super::files;
+use super::segment::{HEADER, Header, survey};
+use super::writer::{Job, Writer};
+use bytes::Bytes;
+use planaria_storage_core::ChunkId;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// How many writes may wait for the writer. Each holds a chunk in memory.
+const QUEUE: usize = 64;
+/// What stays free for DELETE, compaction and Raft beside two segments.
+const RESERVE: u64 = 64 << 20;
+
+/// How the store is to behave.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// A segment is closed when it has grown to this length.
+    pub segment_bytes: u64,
+    /// Whether a write is synced before it is acknowledged.
+    pub sync: bool,
+}
+
+/// What a disk holds.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Usage {
+    /// Chunks with a good copy.
+    pub chunks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes of all segment files.
+    pub segment_bytes: u64,
+}
+
+/// Why there is no chunk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChunkError {
+    /// This disk has no copy.
+    #[error("no copy here")]
+    Absent,
+    /// The copy's bytes are not the ones that were written; it is forgotten.
+    #[error("the copy here is damaged")]
+    Rotten,
+    /// The disk has no room for user data. Deletions still work.
+    #[error("the disk is full")]
+    Full,
+    /// More writes wait than the disk can take.
+    #[error("too many writes wait for the disk")]
+    Busy,
+    /// The file system.
+    #[error("the disk failed: {0}")]
+    Disk(#[from] io::Error),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    segment: u32,
+    at: u64,
+    len: u32,
+    generation: u64,
+}
+
+struct Segment {
+    file: Arc<File>,
+    live: u64,
+    end: u64,
+}
+
+#[derive(Default)]
+struct Index {
+    chunks: HashMap<ChunkId, Place>,
+    segments: BTreeMap<u32, Segment>,
+    bytes: u64,
+}
+
+pub(super) struct Shared {
+    dir: PathBuf,
+    pub(super) options: StoreOptions,
+    index: Mutex<Index>,
+}
+
+/// The chunks of one disk: append-only segments and an index in memory that each start rebuilds.
+#[derive(Clone)]
+pub struct ChunkStore {
+    shared: Arc<Shared>,
+    jobs: SyncSender<Job>,
+}
+
+impl std::fmt::Debug for ChunkStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkStore")
+            .field("dir", &self.shared.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChunkStore {
+    /// Opens the store: reads every segment's headers, verifies the newest segment whole and cuts
+    /// its torn tail.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn open(dir: &Path, options: StoreOptions) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        files::sync_parent(dir)?;
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            options,
+            index: Mutex::new(Index::default()),
+        });
+        let numbers = segment_numbers(dir)?;
+        let newest = numbers.last().copied();
+        for number in numbers {
+            shared.load(number, Some(number) == newest)?;
+        }
+        let (jobs, queue) = sync_channel(QUEUE);
+        let writer = Writer::new(Arc::clone(&shared), newest.map_or(1, |n| n + 1))?;
+        std::thread::Builder::new()
+            .name("chunk-writer".to_owned())
+            .spawn(move || writer.run(&queue))?;
+        Ok(Self { shared, jobs })
+    }
+
+    /// Writes a chunk and answers its generation when it is durable. A copy that is there is
+    /// enough, unless `again` asks for a new one.
+    ///
+    /// # Errors
+    /// [`ChunkError`].
+    pub async fn put(
+        &self,
+        chunk: ChunkId,
+        bytes: Bytes,
+        generation: u64,
+        again: bool,
+    ) -> Result<u64, ChunkError> {
+        if !again && let Some(place) = self.shared.lock().chunks.get(&chunk) {
+            return Ok(place.generation);
+        }
+        if !chunk.names(&bytes) {
+            return Err(ChunkError::Rotten);
+        }
+        if self.is_full() {
+            return Err(ChunkError::Full);
+        }
+        let (done, answer) = oneshot::channel();
+        match self.jobs.try_send(Job {
+            chunk,
+            bytes,
+            generation,
+            done,
+        }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(ChunkError::Busy),
+            Err(TrySendError::Disconnected(_)) => {
+                return Err(io::Error::other("the writer ended").into());
+            }
+        }
+        let answer = answer.await.map_err(io::Error::other)?;
+        answer.map_err(|e| match e.kind() {
+            io::ErrorKind::StorageFull => ChunkError::Full,
+            _ => ChunkError::Disk(e),
+        })
+    }
+
+    /// Reads a chunk and verifies it. Blocks: to be called where that is allowed.
+    ///
+    /// # Errors
+    /// [`ChunkError`]. A rotten copy is forgotten at once.
+    pub fn get(&self, chunk: &ChunkId) -> Result<Bytes, ChunkError> {
+        let (place, file) = {
+            let index = self.shared.lock();
+            let place = *index.chunks.get(chunk).ok_or(ChunkError::Absent)?;
+            let segment = index
+                .segments
+                .get(&place.segment)
+                .ok_or(ChunkError::Absent)?;
+            (place, Arc::clone(&segment.file))
+        };
+        let mut bytes = vec![0; place.len as usize];
+        let read = file.read_exact_at(&mut bytes, place.at + HEADER);
+        if read.is_ok() && chunk.names(&bytes) {
+            return Ok(bytes.into());
+        }
+        tracing::warn!(event = "chunk_rotten", %chunk, "a copy is damaged; it will be repaired");
+        self.shared.forget(chunk, |found| {
+            found.segment == place.segment && found.at == place.at
+        });
+        Err(ChunkError::Rotten)
+    }
+
+    /// The generation of the copy here, if there is one.
+    #[must_use]
+    pub fn generation(&self, chunk: &ChunkId) -> Option<u64> {
+        self.shared
+            .lock()
+            .chunks
+            .get(chunk)
+            .map(|place| place.generation)
+    }
+
+    /// Up to `limit` chunks behind `after` in the order of their names, with their generations.
+    #[must_use]
+    pub fn page(&self, after: Option<ChunkId>, limit: usize) -> Vec<(ChunkId, u64)> {
+        let index = self.shared.lock();
+        let mut page: Vec<(ChunkId, u64)> = index
+            .chunks
+            .iter()
+            .filter(|(id, _)| after.is_none_or(|after| **id > after))
+            .map(|(id, place)| (*id, place.generation))
+            .collect();
+        drop(index);
+        page.sort_unstable();
+        page.truncate(limit);
+        page
+    }
+
+    /// Forgets the copy of a chunk if it is of this generation or older. Its room is won back by
+    /// [`ChunkStore::compact`].
+    pub fn remove(&self, chunk: &ChunkId, up_to: u64) {
+        self.shared.forget(chunk, |place| place.generation <= up_to);
+    }
+
+    /// Removes one closed segment in which less than half is alive, after what is alive in it was
+    /// written again and is durable. Answers whether there was one.
+    ///
+    /// # Errors
+    /// [`ChunkError`].
+    pub async fn compact(&self) -> Result<bool, ChunkError> {
+        let Some((number, alive)) = self.shared.emptiest() else {
+            return Ok(false);
+        };
+        for (chunk, generation) in alive {
+            let store = self.clone();
+            let read = tokio::task::spawn_blocking(move || store.get(&chunk)).await;
+            let bytes = match read.map_err(io::Error::other)? {
+                Ok(bytes) => bytes,
+                Err(ChunkError::Absent | ChunkError::Rotten) => continue,
+                Err(error) => return Err(error),
+            };
+            let (done, answer) = oneshot::channel();
+            let job = Job {
+                chunk,
+                bytes,
+                generation,
+                done,
+            };
+            if self.jobs.try_send(job).is_err() {
+                return Err(ChunkError::Busy);
+            }
+            answer.await.map_err(io::Error::other)??;
+        }
+        self.shared.drop_segment(number)?;
+        Ok(true)
+    }
+
+    /// Where the segments lie.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// What the disk holds.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let index = self.shared.lock();
+        Usage {
+            chunks: index.chunks.len() as u64,
+            bytes: index.bytes,
+            segments: index.segments.len() as u64,
+            segment_bytes: index.segments.values().map(|segment| segment.end).sum(),
+        }
+    }
+
+    /// Whether user data is refused: only the reserve is left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let reserve = 2 * self.shared.options.segment_bytes + RESERVE;
+        files::free_bytes(&self.shared.dir).is_ok_and(|free| free < reserve)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn path(&self, segment: u32) -> PathBuf {
+        self.dir.join(format!("{segment:010}.segment"))
+    }
+
+    fn load(&self, number: u32, newest: bool) -> io::Result<()> {
+        let path = self.path(number);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let found = survey(&file, newest)?;
+        let length = file.metadata()?.len();
+        if found.holes > 0 {
+            tracing::warn!(
+                event = "segment_rotten",
+                segment = number,
+                holes = found.holes,
+                "a segment has bad stretches; what was lost is repaired from the others"
+            );
+        }
+        if newest && found.end < length {
+            tracing::info!(
+                event = "torn_tail_cut",
+                segment = number,
+                bytes = length - found.end,
+                "cut what a crash left half-written"
+            );
+            file.set_len(found.end)?;
+            file.sync_all()?;
+        }
+        if found.end == 0 && newest {
+            return fs::remove_file(&path);
+        }
+        self.open_segment(number, Arc::new(file));
+        for (at, header) in found.records {
+            self.add(number, at, header);
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_segment(&self, number: u32, file: Arc<File>) {
+        self.lock().segments.insert(
+            number,
+            Segment {
+                file,
+                live: 0,
+                end: 0,
+            },
+        );
+    }
+
+    /// Takes a durable record into the index; an older copy of the chunk is dead from now on.
+    pub(super) fn add(&self, number: u32, at: u64, header: Header) {
+        let mut index = self.lock();
+        let place = Place {
+            segment: number,
+            at,
+            len: header.len,
+            generation: header.generation,
+        };
+        if let Some(segment) = index.segments.get_mut(&number) {
+            segment.live += header.record();
+            segment.end = segment.end.max(at + header.record());
+        }
+        index.bytes += u64::from(header.len);
+        if let Some(old) = index.chunks.insert(header.chunk, place) {
+            index.bury(old);
+        }
+    }
+
+    fn forget(&self, chunk: &ChunkId, which: impl Fn(&Place) -> bool) {
+        let mut index = self.lock();
+        if index.chunks.get(chunk).is_some_and(which)
+            && let Some(place) = index.chunks.remove(chunk)
+        {
+            index.bury(place);
+        }
+    }
+
+    /// A closed segment that is less than half alive, and the chunks that live in it.
+    fn emptiest(&self) -> Option<(u32, Vec<(ChunkId, u64)>)> {
+        let index = self.lock();
+        let newest = *index.segments.last_key_value()?.0;
+        let (number, _) = index
+            .segments
+            .iter()
+            .find(|(number, segment)| **number != newest && segment.live * 2 <= segment.end)?;
+        let alive = index
+            .chunks
+            .iter()
+            .filter(|(_, place)| place.segment == *number)
+            .map(|(chunk, place)| (*chunk, place.generation))
+            .collect();
+        Some((*number, alive))
+    }
+
+    fn drop_segment(&self, number: u32) -> io::Result<()> {
+        self.lock().segments.remove(&number);
+        let path = self.path(number);
+        fs::remove_file(&path)?;
+        files::sync_parent(&path)
+    }
+}
+
+impl Index {
+    fn bury(&mut self, place: Place) {
+        self.bytes -= u64::from(place.len);
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.live -= HEADER + u64::from(place.len);
+        }
+    }
+}
+
+fn segment_numbers(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".segment"));
+        if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: StoreOptions = StoreOptions {
+        segment_bytes: 4096,
+        sync: true,
+    };
+
+    async fn put(store: &ChunkStore, bytes: &'static [u8], generation: u64) -> u64 {
+        store
+            .put(
+                ChunkId::of(bytes),
+                Bytes::from_static(bytes),
+                generation,
+                false,
+            )
+            .await
+            .unwrap()
+    }
+
+    fn newest(dir: &Path) -> PathBuf {
+        let number = *segment_numbers(dir).unwrap().last().unwrap();
+        dir.join(format!("{number:010}.segment"))
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        put(&store, b"one", 1).await;
+        put(&store, b"two", 2).await;
+        drop(store);
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        assert_eq!(store.get(&ChunkId::of(b"one")).unwrap(), &b"one"[..]);
+        assert_eq!(store.generation(&ChunkId::of(b"two")), Some(2));
+        assert_eq!(store.page(None, 10).len(), 2);
+        assert!(matches!(
+            store.get(&ChunkId::of(b"three")),
+            Err(ChunkError::Absent)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_torn_tail_is_cut_and_writing_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        put(&store, b"one", 1).await;
+        put(&store, b"two", 1).await;
+        drop(store);
+        let path = newest(dir.path());
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        assert!(store.get(&ChunkId::of(b"one")).is_ok());
+        assert!(matches!(
+            store.get(&ChunkId::of(b"two")),
+            Err(ChunkError::Absent)
+        ));
+        put(&store, b"two", 1).await;
+        drop(store);
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        assert!(store.get(&ChunkId::of(b"two")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_flipped_bit_is_seen_and_the_copy_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        put(&store, b"one", 1).await;
+        let file = OpenOptions::new()
+            .write(true)
+            .open(newest(dir.path()))
+            .unwrap();
+        file.write_all_at(b"X", HEADER).unwrap();
+        assert!(matches!(
+            store.get(&ChunkId::of(b"one")),
+            Err(ChunkError::Rotten)
+        ));
+        assert!(matches!(
+            store.get(&ChunkId::of(b"one")),
+            Err(ChunkError::Absent)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_kept_or_written_again_as_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        let id = ChunkId::of(b"one");
+        assert_eq!(put(&store, b"one", 1).await, 1);
+        assert_eq!(put(&store, b"one", 5).await, 1);
+        assert_eq!(
+            store
+                .put(id, Bytes::from_static(b"one"), 5, true)
+                .await
+                .unwrap(),
+            5
+        );
+        store.remove(&id, 4);
+        assert_eq!(store.generation(&id), Some(5));
+        store.remove(&id, 5);
+        assert_eq!(store.generation(&id), None);
+        let wrong = store.put(id, Bytes::from_static(b"two"), 5, false).await;
+        assert!(matches!(wrong, Err(ChunkError::Rotten)));
+    }
+
+    #[tokio::test]
+    async fn compaction_wins_room_and_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        let chunks: Vec<Bytes> = (0..20_u8).map(|n| vec![n; 1000].into()).collect();
+        for bytes in &chunks {
+            store
+                .put(ChunkId::of(bytes), bytes.clone(), 1, false)
+                .await
+                .unwrap();
+        }
+        let before = store.usage();
+        for bytes in chunks.iter().step_by(2) {
+            store.remove(&ChunkId::of(bytes), 1);
+        }
+        while store.compact().await.unwrap() {}
+        assert!(store.usage().segment_bytes < before.segment_bytes);
+        drop(store);
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        for bytes in chunks.iter().skip(1).step_by(2) {
+            assert_eq!(store.get(&ChunkId::of(bytes)).unwrap(), bytes);
+        }
+    }
+}

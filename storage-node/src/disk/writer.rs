@@ -1,0 +1,143 @@
+//! The one thread that appends to segments: many writes, one sync.
+
+use super::files;
+use super::segment::Header;
+use super::store::Shared;
+use bytes::Bytes;
+use planaria_storage_core::ChunkId;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+
+/// How much is written before a sync, at most: more would make the first wait for the last.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// One chunk to write, and whom to tell when it is durable.
+pub(super) struct Job {
+    pub(super) chunk: ChunkId,
+    pub(super) bytes: Bytes,
+    pub(super) generation: u64,
+    pub(super) done: oneshot::Sender<io::Result<u64>>,
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    file: Arc<File>,
+    segment: u32,
+    end: u64,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, segment: u32) -> io::Result<Self> {
+        let file = create(&shared, segment)?;
+        Ok(Self {
+            shared,
+            file,
+            segment,
+            end: 0,
+        })
+    }
+
+    /// Runs until the store is dropped.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let mut batch = vec![first];
+            let mut size = batch[0].bytes.len();
+            while size < BATCH_BYTES
+                && let Ok(job) = jobs.try_recv()
+            {
+                size += job.bytes.len();
+                batch.push(job);
+            }
+            self.write(batch);
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Job>) {
+        if self.end >= self.shared.options.segment_bytes
+            && let Err(error) = self.next_segment()
+        {
+            return refuse(batch, &error);
+        }
+        let start = self.end;
+        let mut places = Vec::with_capacity(batch.len());
+        for job in &batch {
+            match self.append(job) {
+                Ok(place) => places.push(place),
+                Err(error) => {
+                    // Nothing of this batch was acknowledged: the next one overwrites it.
+                    self.end = start;
+                    if let Err(error) = self.file.set_len(start) {
+                        files::die("cannot cut a half-written segment", &error);
+                    }
+                    return refuse(batch, &error);
+                }
+            }
+        }
+        if self.shared.options.sync
+            && let Err(error) = self.file.sync_data()
+        {
+            files::die("cannot sync a segment", &error);
+        }
+        for (job, (at, header)) in batch.into_iter().zip(places) {
+            self.shared.add(self.segment, at, header);
+            // Who gave up waiting does not care; the chunk is there all the same.
+            let _ = job.done.send(Ok(header.generation));
+        }
+    }
+
+    fn append(&mut self, job: &Job) -> io::Result<(u64, Header)> {
+        let len = u32::try_from(job.bytes.len()).map_err(io::Error::other)?;
+        let header = Header {
+            chunk: job.chunk,
+            len,
+            generation: job.generation,
+        };
+        let at = self.end;
+        self.file.write_all_at(&header.to_bytes(), at)?;
+        self.file
+            .write_all_at(&job.bytes, at + super::segment::HEADER)?;
+        self.end += header.record();
+        Ok((at, header))
+    }
+
+    fn next_segment(&mut self) -> io::Result<()> {
+        // What is closed is durable, whatever FSYNC says: only the newest segment can be torn.
+        if let Err(error) = self.file.sync_all() {
+            files::die("cannot sync a full segment", &error);
+        }
+        let next = self.segment + 1;
+        self.file = create(&self.shared, next)?;
+        self.segment = next;
+        self.end = 0;
+        Ok(())
+    }
+}
+
+fn create(shared: &Shared, segment: u32) -> io::Result<Arc<File>> {
+    let path = shared.path(segment);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)?;
+    file.flush()?;
+    file.sync_all()?;
+    files::sync_parent(&path)?;
+    let file = Arc::new(file);
+    shared.open_segment(segment, Arc::clone(&file));
+    Ok(file)
+}
+
+fn refuse(batch: Vec<Job>, error: &io::Error) {
+    tracing::error!(event = "chunk_write_failed", %error, "cannot write chunks");
+    for job in batch {
+        let _ = job
+            .done
+            .send(Err(io::Error::new(error.kind(), error.to_string())));
+    }
+}

@@ -1,0 +1,172 @@
+//! What nodes ask of each other.
+
+use crate::disk::Usage;
+use crate::meta::TypeConfig;
+use openraft::error::{InstallSnapshotError, RaftError};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
+    VoteRequest, VoteResponse,
+};
+use planaria_storage_core::{ChunkId, DiskId, Reply, Request};
+use serde::{Deserialize, Serialize};
+
+/// A question. What is meant for one disk names it: the address may belong to another by now.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Ask {
+    /// How are you?
+    Status,
+    /// Belong to this cluster: it is being founded.
+    Found {
+        /// The cluster's name.
+        cluster: u64,
+    },
+    /// Take this disk in. For the leader.
+    Join {
+        /// The disk.
+        disk: DiskId,
+        /// Its node's name.
+        name: String,
+        /// Its node's peer address.
+        addr: String,
+    },
+    /// Raft: entries.
+    Append(DiskId, AppendEntriesRequest<TypeConfig>),
+    /// Raft: a vote.
+    Vote(DiskId, VoteRequest<u64>),
+    /// Raft: a piece of a snapshot.
+    Snapshot(DiskId, InstallSnapshotRequest<TypeConfig>),
+    /// Put this into the log. For the leader.
+    Write(Request),
+    /// Up to which index must one have read? For the leader.
+    ReadIndex,
+    /// Keep this chunk (the frame's blob).
+    PutChunk {
+        /// The disk that is meant.
+        disk: DiskId,
+        /// The chunk.
+        chunk: ChunkId,
+        /// Write it even if a copy is there.
+        again: bool,
+    },
+    /// Give this chunk.
+    GetChunk(ChunkId),
+}
+
+/// An answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// It could not be done.
+    Fault(Fault),
+    /// To [`Ask::Status`].
+    Status(Box<NodeStatus>),
+    /// To [`Ask::Append`].
+    Append(Result<AppendEntriesResponse<u64>, RaftError<u64>>),
+    /// To [`Ask::Vote`].
+    Vote(Result<VoteResponse<u64>, RaftError<u64>>),
+    /// To [`Ask::Snapshot`].
+    Snapshot(Result<InstallSnapshotResponse<u64>, RaftError<u64, InstallSnapshotError>>),
+    /// To [`Ask::Write`].
+    Written(Reply),
+    /// To [`Ask::ReadIndex`].
+    Index(u64),
+    /// To [`Ask::PutChunk`]: durable, with this generation.
+    Stored(u64),
+    /// To [`Ask::GetChunk`]: the frame's blob.
+    Chunk,
+}
+
+/// Why something could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Another disk was meant.
+    #[error("another disk is at this address")]
+    OtherDisk,
+    /// This node does not lead; who does, as far as it knows.
+    #[error("this node does not lead")]
+    NotLeader(Option<DiskId>),
+    /// The node is not ready, or there is no quorum.
+    #[error("not available: {0}")]
+    Unavailable(String),
+    /// There is no copy here.
+    #[error("no copy here")]
+    NoCopy,
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The question makes no sense to this node.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// How a node is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node's name.
+    pub name: String,
+    /// Its disk, in hexadecimal.
+    pub disk: String,
+    /// The disk's number, as Raft has it.
+    pub disk_id: u64,
+    /// How often the disk was started.
+    pub boot: u64,
+    /// The cluster, in hexadecimal.
+    pub cluster: Option<String>,
+    /// The cluster's number.
+    pub cluster_id: Option<u64>,
+    /// Whether the disk has ever voted or learned.
+    pub voted: bool,
+    /// `leader`, `follower`, `candidate`, `learner`, or `starting`.
+    pub role: String,
+    /// The leader's name, if one is known.
+    pub leader: Option<String>,
+    /// Raft's term.
+    pub term: u64,
+    /// Index of the last entry applied.
+    pub applied: u64,
+    /// Whether the node has applied all that is committed, lacks no copy that it is named for,
+    /// and nothing is owed to anybody.
+    pub in_sync: bool,
+    /// Chunks that lack copies somewhere.
+    pub owed: u64,
+    /// Whether the disk refuses user data for want of room.
+    pub disk_full: bool,
+    /// Free bytes.
+    pub disk_free: u64,
+    /// What the disk holds.
+    pub chunks: u64,
+    /// Their bytes.
+    pub chunk_bytes: u64,
+    /// Bytes of the segment files.
+    pub segment_bytes: u64,
+    /// The nodes, as the log has them.
+    pub nodes: Vec<NodeLine>,
+    /// The version of the program.
+    pub version: String,
+}
+
+/// One node in another's status.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NodeLine {
+    /// Its name.
+    pub name: String,
+    /// Its disk.
+    pub disk: String,
+    /// Its address.
+    pub addr: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether it answered lately.
+    pub reachable: bool,
+}
+
+impl NodeStatus {
+    /// Takes over what the disk holds.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.chunks = usage.chunks;
+        self.chunk_bytes = usage.bytes;
+        self.segment_bytes = usage.segment_bytes;
+    }
+}

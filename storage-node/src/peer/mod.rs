@@ -1,0 +1,12 @@
+//! How nodes talk to each other: framed, mutually authenticated connections.
+
+mod client;
+mod frame;
+mod handshake;
+mod message;
+mod server;
+
+pub use client::{Lane, PeerError, Peers};
+pub use handshake::{Card, Secret};
+pub use message::{Answer, Ask, Fault, NodeLine, NodeStatus};
+pub use server::{Service, serve};
