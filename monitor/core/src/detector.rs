@@ -234,6 +234,10 @@ impl Detector {
         if heard != Heard::Stale {
             peer.heard_clock = self.clock;
         }
+        if *from == self.name {
+            // Nobody judges itself by silence, so no sweep would ever call it alive.
+            peer.set(MemberState::Alive, now);
+        }
         heard
     }
 
