@@ -225,7 +225,19 @@ impl<E: Engine> Monkey<E> {
 
     /// Undoes everything under way and waits for it, for a bounded time.
     pub async fn undo_all(&mut self, why: &'static str) {
-        let count = self.under_way.len();
+        let names: Vec<&str> = self
+            .under_way
+            .values()
+            .map(|attack| attack.target.as_str())
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        info!(
+            event = "attacks_ending",
+            "Undoing what is under way ({}): {why}",
+            names.join(", ")
+        );
         self.stop.send_replace(Some(why));
         let all = async {
             while !self.errands.is_empty() {
@@ -239,10 +251,6 @@ impl<E: Engine> Monkey<E> {
             );
         }
         self.stop.send_replace(None);
-        info!(
-            event = "attacks_undone",
-            "{count} attacks were under way and are undone: {why}"
-        );
     }
 
     /// Undoes what a killed monkey left behind in the ledger of `dir`, and cuts the ledger.

@@ -123,6 +123,12 @@ pub fn pause(seed: u64, number: u64, interval: Duration) -> Duration {
     interval.saturating_mul(permille) / 1000
 }
 
+/// A seed where nobody gave one: short enough to be typed again.
+#[must_use]
+pub fn draw_seed() -> u64 {
+    u64::from(rand::random::<u32>() % 1_000_000)
+}
+
 /// A short name that tells attacks apart: of six hex digits, so that a person can say it.
 #[must_use]
 pub fn attack_id(boot: u64, number: u64) -> String {

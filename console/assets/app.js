@@ -7,6 +7,8 @@
   const SILENCE_MS = 6000;
   let heard = Date.now();
   let away = false;
+  // What the console said last of its own freshness, to be shown again after it was away.
+  let said = freshness.innerHTML;
 
   const clock = (ms) => new Date(ms).toLocaleTimeString();
 
@@ -71,7 +73,10 @@
 
   function alive() {
     heard = Date.now();
-    if (away) { away = false; root.removeAttribute("data-away"); }
+    if (!away) return;
+    away = false;
+    root.removeAttribute("data-away");
+    show({ freshness: said });
   }
 
   function lost() {
@@ -87,7 +92,7 @@
     const source = new EventSource("/events");
     source.addEventListener("regions", (event) => {
       const regions = JSON.parse(event.data);
-      // What was written over while the console was away is drawn anew with the first full moment.
+      said = regions.freshness ?? said;
       alive();
       show(regions);
     });

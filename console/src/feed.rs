@@ -14,6 +14,9 @@ pub const CLIENTS_MAX: usize = 64;
 /// after three times as long).
 pub const TICK: Duration = Duration::from_secs(2);
 
+/// A browser drops events without data.
+const TICK_DATA: &str = "-";
+
 /// Gives out places.
 #[derive(Clone, Debug)]
 pub struct Feed {
@@ -82,7 +85,7 @@ impl Reader {
             match tokio::time::timeout(TICK, self.snapshots.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return None,
-                Err(_) => return Some((Ok(Event::default().event("tick").data("")), self)),
+                Err(_) => return Some((Ok(Event::default().event("tick").data(TICK_DATA)), self)),
             }
         }
         self.begun = true;
@@ -92,7 +95,7 @@ impl Reader {
         let event = Event::default().id(snapshot.seq.to_string());
         let event = match serde_json::to_string(&changed) {
             Ok(text) if !changed.is_empty() => event.event("regions").data(text),
-            _ => event.event("tick").data(""),
+            _ => event.event("tick").data(TICK_DATA),
         };
         Some((Ok(event), self))
     }

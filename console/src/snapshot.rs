@@ -27,7 +27,7 @@ pub type Regions = BTreeMap<&'static str, String>;
 /// A moment, rendered.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Grows by one with each moment of this console.
+    /// Grows by one with each moment of this console that looks different.
     pub seq: u64,
     /// The facts.
     pub known: Known,
@@ -45,6 +45,14 @@ impl Snapshot {
             known,
             regions,
         }
+    }
+
+    /// Renders the moment after this one.
+    #[must_use]
+    pub fn then(&self, known: Known) -> Self {
+        let mut next = Self::new(self.seq, known);
+        next.seq += u64::from(next.regions != self.regions);
+        next
     }
 }
 
@@ -168,6 +176,16 @@ mod tests {
             "7 of 12 are well; storage-node-2 is restarting, storage-node-3 is late, worker-1 is dead, \
              worker-2 is left, plain-2 is quarantined. healer-3 leads term 8."
         );
+    }
+
+    #[test]
+    fn a_moment_that_looks_the_same_has_the_same_number() {
+        let first = Snapshot::new(3, fixture::known());
+        let mut known = fixture::known();
+        known.status.heartbeats += 1;
+        let second = first.then(known.clone());
+        known.status.term += 1;
+        assert_eq!((second.seq, second.then(known).seq), (3, 4));
     }
 
     #[test]

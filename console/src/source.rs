@@ -43,7 +43,9 @@ impl Source {
     {
         let first = (**own.borrow()).clone();
         let known = merge(&first, None, None);
-        let (out, snapshots) = watch::channel(Arc::new(Snapshot::new(1, known)));
+        // Numbers go on from the time, so that a browser that returns after a restart of the console
+        // never has a number that means another moment.
+        let (out, snapshots) = watch::channel(Arc::new(Snapshot::new(now_ms(), known)));
         let (leader, leaders) = watch::channel(first.leader);
         let (answers, asking) = watch::channel(None);
         tokio::spawn(ask_on(leaders, answers, ask));
@@ -106,8 +108,8 @@ impl Source {
         let mut known = merge(&own, fresh, old);
         known.stale = self.stale_since_ms.is_some();
         known.stale_since_ms = self.stale_since_ms;
-        let seq = self.out.borrow().seq + 1;
-        self.out.send_replace(Arc::new(Snapshot::new(seq, known)));
+        let next = self.out.borrow().then(known);
+        self.out.send_replace(Arc::new(next));
     }
 }
 

@@ -1,13 +1,13 @@
 //! `chaos-monkey attack`: one attack, and what became of it.
 
-use super::{Exit, complain, say};
+use super::{Exit, complain, engine_exit, say};
 use planaria_chaos::attack::End;
 use planaria_chaos::engine::EngineError;
 use planaria_chaos::fault::Fault;
 use planaria_chaos::identity;
 use planaria_chaos::ledger::Ledger;
 use planaria_chaos::monkey::{self, Monkey, NoAttack, Outfit};
-use planaria_chaos::plan::{Order, Trigger};
+use planaria_chaos::plan::{self, Order, Trigger};
 use planaria_chaos::target::{Policy, Wish};
 use planaria_monitor::{Settings, ask};
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ async fn carry_out(settings: &Settings, wanted: Wanted) -> Exit {
         Ok(engine) => engine,
         Err(error) => {
             complain(&error);
-            return Exit::Unavailable;
+            return engine_exit(&error);
         }
     };
     let mut policy = Policy::new(settings);
@@ -79,7 +79,7 @@ async fn carry_out(settings: &Settings, wanted: Wanted) -> Exit {
         seed: wanted
             .seed
             .or(settings.chaos_seed)
-            .unwrap_or_else(rand::random),
+            .unwrap_or_else(plan::draw_seed),
         boot: rand::random(),
         ledger,
         group: Box::new(move || status.clone()),

@@ -9,6 +9,7 @@ use planaria_chaos::ledger;
 use planaria_chaos::report::Report;
 use planaria_monitor::Settings;
 use planaria_monitor::config::ConfigError;
+use planaria_monitor::docker::DockerError;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,6 +106,16 @@ fn config_error(error: &ConfigError) -> Exit {
             permission: true, ..
         } => Exit::Permission,
         _ => Exit::Config,
+    }
+}
+
+/// Why the engine is not reached, as an exit code.
+fn engine_exit(error: &DockerError) -> Exit {
+    let text = error.to_string();
+    if text.contains("ermission denied") {
+        Exit::Permission
+    } else {
+        Exit::Unavailable
     }
 }
 

@@ -1,12 +1,12 @@
 //! `chaos-monkey run`: a member of the group that attacks it.
 
-use super::{Exit, complain};
+use super::{Exit, complain, engine_exit};
 use planaria_chaos::bus::{Bus, Tellings};
 use planaria_chaos::fault::Fault;
 use planaria_chaos::identity;
 use planaria_chaos::ledger::{Attack, Ledger};
 use planaria_chaos::monkey::{self, Monkey, Outfit, Tell};
-use planaria_chaos::plan::Trigger;
+use planaria_chaos::plan::{self, Trigger};
 use planaria_chaos::run::{CALLS_MAX, Call, Schedule};
 use planaria_chaos::target::{Policy, Wish};
 use planaria_monitor::codec::Codec;
@@ -102,7 +102,7 @@ async fn stay(settings: Settings) -> Exit {
             return Exit::Config;
         }
     };
-    let seed = settings.chaos_seed.unwrap_or_else(rand::random);
+    let seed = settings.chaos_seed.unwrap_or_else(plan::draw_seed);
     let (send, calls) = mpsc::channel(CALLS_MAX);
     let tell = match connect_bus(&settings, &monitor, send.clone()) {
         Ok(told) => count_attacks(&monitor, told),
@@ -153,7 +153,7 @@ async fn prepare(
         .await
         .map_err(|error| {
             error!(event = "start_failed", "{error}");
-            Exit::Unavailable
+            engine_exit(&error)
         })?;
     let mut policy = Policy::new(settings);
     identity::identify(&engine, &mut policy, identity::hostname().as_deref())

@@ -179,6 +179,6 @@ async fn changes_arrive_live_and_a_return_is_not_told_twice() {
     console.moments.send_replace(moment(2, 5));
     let second = read_until(&mut stream, "id: 2").await;
     assert!(second.contains("term 5"), "{second}");
-    let again = read_until(&mut open("Last-Event-ID: 2\r\n").await, "event: ").await;
-    assert!(again.contains("event: tick"), "{again}");
+    let again = read_until(&mut open("Last-Event-ID: 2\r\n").await, "data: ").await;
+    assert!(again.contains("event: tick\ndata: -"), "{again}");
 }
