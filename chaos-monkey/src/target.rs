@@ -402,7 +402,11 @@ pub fn sick(scene: &Scene, policy: &Policy) -> BTreeMap<String, String> {
                 | MemberState::Expected
                 | MemberState::Patient => continue,
             };
-            sick.insert(member.name.as_str().to_owned(), why.to_owned());
+            let name = member.name.as_str();
+            // One whose container was removed is nobody's patient any more.
+            if scene.candidates.iter().any(|c| c.name == name) {
+                sick.insert(name.to_owned(), why.to_owned());
+            }
         }
     }
     for candidate in scene

@@ -236,6 +236,16 @@ fn what_a_person_stopped_is_not_sick() {
 }
 
 #[test]
+fn what_was_removed_is_not_sick() {
+    let mut scene = scene();
+    scene.candidates.remove(5);
+    if let Some(group) = &mut scene.group {
+        group.members[4].state = MemberState::Dead;
+    }
+    assert_eq!(hold(&scene, &policy()), None);
+}
+
+#[test]
 fn a_hold_and_an_election_hold_the_monkey_too() {
     let mut held = scene();
     let mut leaderless = scene();
