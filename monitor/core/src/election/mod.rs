@@ -111,7 +111,11 @@ impl Election {
         }
     }
 
-    pub(crate) fn broker_connected(&mut self, now: Instant) {
+    pub(crate) fn broker_connected(&mut self, now: Instant, out: &mut Out) {
+        if self.office.as_ref().is_some_and(|o| o.channel.is_none()) {
+            // On the broker's path the token decides: an office without it would only hold others back.
+            self.step_down(now, "the broker is back", out);
+        }
         self.connected = Some(now);
         self.handshake_failing = None;
         self.consuming = None;
@@ -189,7 +193,12 @@ impl Election {
             if office.channel.is_some() {
                 due.push(office.lease_end(self.config.lease));
                 due.push(office.renew_at);
-                due.extend(self.engine_lost.map(|at| at + UNFIT_AFTER));
+                // Once past, it is looked at whenever something else is due.
+                due.extend(
+                    self.engine_lost
+                        .map(|at| at + UNFIT_AFTER)
+                        .filter(|at| *at > now),
+                );
                 if now < office.force_from {
                     due.push(office.force_from);
                 }

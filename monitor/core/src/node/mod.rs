@@ -172,7 +172,7 @@ impl Node {
             Input::BrokerConnected => {
                 self.broker = BrokerState::Connected;
                 self.heartbeat_due = Some(now);
-                self.election.broker_connected(now);
+                self.election.broker_connected(now, &mut self.out);
             }
             Input::BrokerDisconnected { .. } => {
                 self.broker = BrokerState::Down;

@@ -24,6 +24,10 @@ impl Supervisor {
         out: &mut Out,
     ) {
         self.expire(now, patient);
+        if patient.look_at.is_some_and(|at| now >= at) {
+            patient.look_at = None;
+            patient.fresh = false;
+        }
         if !patient.fresh {
             self.inspect(now, patient, out);
             return;

@@ -39,8 +39,7 @@ impl Supervisor {
                 self.find_down(now, patient, care, out)
             }
             ContainerState::Restarting => {
-                patient.fresh = false;
-                patient.wake_at(now + RESTARTING_LOOK);
+                patient.look_again_at(now + RESTARTING_LOOK);
                 self.find_looping(now, patient, care)
             }
             ContainerState::Paused => self.find_paused(now, patient, care),
@@ -194,8 +193,7 @@ impl Supervisor {
             && patient.info.process_state == Some('T')
         {
             if now < since + STUCK_GRACE {
-                patient.fresh = false;
-                patient.wake_at(since + STUCK_GRACE);
+                patient.look_again_at(since + STUCK_GRACE);
                 return None;
             }
             let plan = if patient.continued {
@@ -292,6 +290,13 @@ impl Patient {
     /// Asks for a look at that time; the earliest asked for wins.
     pub(super) fn wake_at(&mut self, at: Instant) {
         self.wake = Some(self.wake.map_or(at, |old| old.min(at)));
+    }
+
+    /// What is known is too old by then: it is to be inspected again.
+    fn look_again_at(&mut self, at: Instant) {
+        let at = self.look_at.map_or(at, |old| old.min(at));
+        self.look_at = Some(at);
+        self.wake_at(at);
     }
 
     fn wake_at_release(&mut self, after: std::time::Duration) {

@@ -99,6 +99,8 @@ pub(crate) struct Patient {
     /// The leader announced its own kill: its signal opens no *stopping* here until then.
     pub(super) announced: Option<Instant>,
     pub(super) wake: Option<Instant>,
+    /// What is known of it is too old by then: look at it again.
+    pub(super) look_at: Option<Instant>,
     /// An alert of this kind was raised for this very state.
     pub(super) alerted: Option<&'static str>,
 }
@@ -127,6 +129,7 @@ impl Patient {
             blocked: None,
             announced: None,
             wake: None,
+            look_at: None,
             alerted: None,
         }
     }
