@@ -1,0 +1,477 @@
+//! The invariants: each rule of safety, looked at where it could be broken.
+
+use crate::clock::{EPOCH, MS, S, nanos, shown};
+use crate::container::{Kind, UNWELL_MEMORY, Will};
+use crate::world::{Call, World};
+use planaria_core::engine::{ContainerState, EngineCall, RestartPolicy};
+use planaria_core::id::{BootId, RequestId, Term};
+use planaria_core::message::{Body, KeyRole, Outcome, Verb};
+use std::collections::BTreeMap;
+
+/// A rule that was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// At most one member may use force.
+    OneForceUser,
+    /// Force needs the token, the lease, and a lease's wait after a predecessor that did not resign.
+    Office,
+    /// Evidence names an incarnation, and a call hits no other but in the window.
+    Incarnation,
+    /// What a person stopped stays stopped; what is being stopped is not touched.
+    Intent,
+    /// Ignorance is not death: no force on what is well.
+    Evidence,
+    /// Only patients are touched.
+    Patients,
+    /// What is on hold is not touched.
+    Hold,
+    /// Healing is bounded.
+    Intensity,
+    /// One leader in a term, and terms grow.
+    Terms,
+    /// Nobody says what its key or its user may not say.
+    Permission,
+    /// After faults stop, everything comes back within a bound.
+    Liveness,
+    /// Time passes.
+    Spins,
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which rule.
+    pub rule: Rule,
+    /// When, in simulated nanoseconds.
+    pub at: u64,
+    /// What happened.
+    pub text: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:?} at {} s: {}",
+            self.rule,
+            shown(self.at).trim(),
+            self.text
+        )
+    }
+}
+
+/// A change that a healer made.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    /// When it took effect.
+    pub at: u64,
+    /// Who.
+    pub by: String,
+    /// On whom.
+    pub name: String,
+    /// What: `start`, `kill -9`, `unpause`, `connect NETWORK`.
+    pub verb: String,
+    /// It changes what runs.
+    pub force: bool,
+    /// It found nothing to do.
+    pub idle: bool,
+}
+
+/// All that is kept of a run.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// What healers did, oldest first.
+    pub deeds: Vec<Deed>,
+    /// What they should not have done.
+    pub violations: Vec<Violation>,
+    /// What was published for people, as (key, kind and text).
+    pub alerts: Vec<(u64, String)>,
+    questions: BTreeMap<RequestId, Verb>,
+    answers: BTreeMap<RequestId, Outcome>,
+    offices: BTreeMap<u64, BTreeMap<BootId, u64>>,
+    highest: BTreeMap<BootId, u64>,
+    last_resign: Option<u64>,
+    requests: u64,
+    stopped: bool,
+}
+
+/// More violations than these tell nothing new.
+const VIOLATIONS_MAX: usize = 10;
+
+impl Ledger {
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    pub(crate) fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    pub(crate) fn asked(&mut self, id: RequestId, verb: Verb) {
+        self.questions.insert(id, verb);
+    }
+
+    pub(crate) fn question(&self, id: &RequestId) -> Option<Verb> {
+        self.questions.get(id).cloned()
+    }
+
+    pub(crate) fn answered(&mut self, id: RequestId, outcome: Outcome) {
+        self.answers.insert(id, outcome);
+    }
+
+    /// The answers to people's requests.
+    pub fn answers(&self) -> impl Iterator<Item = &Outcome> {
+        self.answers.values()
+    }
+}
+
+/// What comes through the broker reaches everybody within this, in a world without faults.
+const NEWS: u64 = 500 * MS;
+
+/// A hold is handed on in milliseconds left, in a beat that may be old: it may end so much early.
+const HOLD_SLACK: u64 = 3 * S;
+
+/// An event of the engine is at its listeners within this.
+const EVENT_DELAY: u64 = 10 * MS;
+
+/// How long a hung broker must have hung before its host's guardian forces it, a little less.
+const BROKER_PATIENCE: u64 = 29 * S;
+
+impl World {
+    pub(crate) fn violate(&mut self, rule: Rule, text: impl FnOnce() -> String) {
+        if self.ledger.violations.len() >= VIOLATIONS_MAX {
+            return;
+        }
+        let text = text();
+        let at = self.now;
+        self.trace.note(at, "violation", rule as usize, || {
+            format!("VIOLATION {rule:?}: {text}")
+        });
+        self.ledger.violations.push(Violation { rule, at, text });
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.conts[index].facts.name.clone()
+    }
+
+    /// Looked at a few times a second: at most one member may use force.
+    pub(crate) fn sample(&mut self) {
+        let forcing = self.forcing();
+        if forcing.len() > 1 && !self.stage.solo {
+            let names: Vec<_> = forcing.iter().map(|index| self.name(*index)).collect();
+            self.violate(Rule::OneForceUser, || {
+                format!("{} may all use force", names.join(", "))
+            });
+        }
+    }
+
+    /// Who may use force now. A frozen process may think so: it acts on nothing before it looks again.
+    pub(crate) fn forcing(&self) -> Vec<usize> {
+        let now = self.instant();
+        self.procs
+            .iter()
+            .enumerate()
+            .filter(|(index, proc)| {
+                self.conts[*index].kind == Kind::Healer
+                    && proc
+                        .as_ref()
+                        .is_some_and(|proc| proc.node.status(now).may_force)
+            })
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// A state machine wants a change.
+    pub(crate) fn check_wanted(&mut self, call: &Call) {
+        let Some((id, expect)) = call.change() else {
+            return;
+        };
+        let by = self.name(call.proc);
+        if self.conts[call.proc].kind != Kind::Healer {
+            self.violate(Rule::Permission, || {
+                format!("{by} is no healer and calls the engine")
+            });
+        }
+        let Some(target) = self.by_id(id) else {
+            return;
+        };
+        let name = self.name(target);
+        if expect.states.is_empty() || call.is_force() && expect.started_at.is_none() {
+            self.violate(Rule::Incarnation, || {
+                format!("{by} would change {name} without naming its incarnation")
+            });
+        }
+        if call.is_force() {
+            self.check_office(call, target, &by, &name);
+            self.check_evidence(call, target, &by, &name);
+        }
+        self.check_stopping(call, target, &by, &name);
+    }
+
+    fn check_office(&mut self, call: &Call, target: usize, by: &str, name: &str) {
+        if self.stage.solo {
+            return;
+        }
+        if self.conts[target].kind == Kind::Broker {
+            let hung = self.conts[target].truth.unwell;
+            if hung.is_some_and(|since| self.now - since >= BROKER_PATIENCE) {
+                return;
+            }
+        }
+        let forcing = self.forcing();
+        if forcing != [call.proc] {
+            let names: Vec<_> = forcing.iter().map(|index| self.name(*index)).collect();
+            self.violate(Rule::Office, || {
+                format!("{by} forces {name}, but those who may are: {names:?}")
+            });
+            return;
+        }
+        let now = EPOCH + self.now;
+        let lease = nanos(self.stage.settings.lease);
+        if call.not_after.is_none_or(|at| at.0 > now + lease) {
+            self.violate(Rule::Office, || {
+                format!("{by} forces {name} without the end of its lease as deadline")
+            });
+        }
+        let granted = self
+            .proc(call.proc, call.life)
+            .and_then(|proc| proc.token)
+            .and_then(|token| token.granted);
+        let waited = granted.is_some_and(|at| self.now - at >= lease);
+        let handed_over = granted
+            .zip(self.ledger.last_resign)
+            .is_some_and(|(granted, resigned)| resigned <= granted && granted - resigned < 10 * S);
+        if !waited && !handed_over {
+            self.violate(Rule::Office, || {
+                format!("{by} forces {name} before its predecessor's lease is surely past")
+            });
+        }
+    }
+
+    fn check_evidence(&mut self, call: &Call, target: usize, by: &str, name: &str) {
+        let limit = self.stage.settings.restart_limit as usize;
+        let window = nanos(self.stage.settings.restart_window) + 10 * S;
+        let now = self.now;
+        let cont = &self.conts[target];
+        let truth = &cont.truth;
+        let recently = truth
+            .unwell_until
+            .is_some_and(|until| now - until <= UNWELL_MEMORY);
+        let loops = cont.restarts_within(now, window) >= limit
+            || cont.facts.state == ContainerState::Restarting;
+        let explained = truth.unwell.is_some() || recently || truth.asked || loops;
+        if !explained && cont.lives() {
+            let verb = crate::world::verb(&call.request);
+            self.violate(Rule::Evidence, || {
+                format!("{by} wants {verb} of {name}, which is well and was for long")
+            });
+        }
+    }
+
+    /// Between the stop signal and the `stop` event nothing is touched.
+    fn check_stopping(&mut self, call: &Call, target: usize, by: &str, name: &str) {
+        let Some(stop) = self.conts[target].stop else {
+            return;
+        };
+        let awake = self
+            .proc(call.proc, call.life)
+            .is_some_and(|proc| self.now - proc.awake_since > EVENT_DELAY && proc.stream);
+        let knows = awake && self.now - stop.since > EVENT_DELAY;
+        if knows && !self.conts[target].truth.tainted && !self.conts[target].truth.asked {
+            let verb = crate::world::verb(&call.request);
+            self.violate(Rule::Intent, || {
+                format!("{by} wants {verb} of {name}, which is just being stopped")
+            });
+        }
+    }
+
+    /// A call takes effect.
+    pub(crate) fn check_made(&mut self, call: &Call, target: usize) {
+        let by = self.name(call.proc);
+        let name = self.name(target);
+        let verb = crate::world::verb(&call.request);
+        let cont = &self.conts[target];
+        let idle = match call.request {
+            EngineCall::Start { .. } => {
+                World::runs(cont.facts.state) || cont.facts.state == ContainerState::Removing
+            }
+            EngineCall::Unpause { .. } => cont.facts.state != ContainerState::Paused,
+            _ => false,
+        };
+        // What it hits now may be another life than the one that was checked: that is the window.
+        let within_window = cont.life != call.checked_life;
+        self.ledger.deeds.push(Deed {
+            at: self.now,
+            by: by.clone(),
+            name: name.clone(),
+            verb: verb.clone(),
+            force: call.is_force(),
+            idle,
+        });
+        if idle || within_window {
+            return;
+        }
+        self.check_patient(target, &by, &name, &verb);
+        self.check_hold(call, target, &by, &name, &verb);
+        if matches!(call.request, EngineCall::Start { .. }) {
+            self.conts[target].truth.healer_starts += 1;
+            self.check_start(call, target, &by, &name);
+        }
+    }
+
+    fn check_patient(&mut self, target: usize, by: &str, name: &str, verb: &str) {
+        let cont = &self.conts[target];
+        let label = |key: &str| cont.facts.labels.get(key).map(String::as_str);
+        let plain_created = cont.facts.state == ContainerState::Created
+            && cont.facts.started_at.is_none()
+            && cont.facts.error.is_empty();
+        let foreign = label("planaria.enable") != Some("true")
+            || label("com.docker.compose.project") != Some(crate::container::PROJECT)
+            || label("com.docker.compose.oneoff") == Some("True")
+            || label("planaria.policy") == Some("no");
+        let renamed = cont
+            .facts
+            .name
+            .split_once('_')
+            .is_some_and(|(head, _)| cont.facts.id.as_str().starts_with(head));
+        if (plain_created || foreign || renamed) && !cont.truth.asked {
+            self.violate(Rule::Patients, || {
+                format!("{by} makes {verb} of {name}, which is nobody's patient")
+            });
+        }
+    }
+
+    fn check_hold(&mut self, call: &Call, target: usize, by: &str, name: &str, verb: &str) {
+        let truth = &self.conts[target].truth;
+        let held = truth
+            .held_since
+            .is_some_and(|since| call.wanted_at > since + 2 * S)
+            && truth
+                .held_until
+                .is_some_and(|until| call.wanted_at + HOLD_SLACK < until);
+        if held && !truth.asked {
+            self.violate(Rule::Hold, || {
+                format!("{by} makes {verb} of {name}, which is on hold")
+            });
+        }
+    }
+
+    fn check_start(&mut self, call: &Call, target: usize, by: &str, name: &str) {
+        let limit = self.stage.settings.restart_limit as usize;
+        let window = nanos(self.stage.settings.restart_window);
+        let cont = &self.conts[target];
+        let truth = &cont.truth;
+        if truth.asked {
+            return;
+        }
+        if let Will::Stopped(since) = truth.will
+            && call.wanted_at > since + EVENT_DELAY
+            && !truth.tainted
+        {
+            let at = shown(since);
+            self.violate(Rule::Intent, || {
+                format!(
+                    "{by} starts {name}, which a person stopped at {} s",
+                    at.trim()
+                )
+            });
+            return;
+        }
+        let clean_end = matches!(
+            cont.facts.restart_policy,
+            RestartPolicy::No | RestartPolicy::OnFailure(_)
+        ) && cont.facts.exit_code == 0
+            && cont.facts.started_at.is_some();
+        if clean_end && cont.facts.error.is_empty() {
+            self.violate(Rule::Intent, || {
+                format!("{by} starts {name}, which ended cleanly and has no policy to run again")
+            });
+            return;
+        }
+        // Three seconds of slack: the start that is judged now takes effect later.
+        let recent = cont.restarts_within(self.now, window - 3 * S);
+        if recent >= limit && truth.died && !truth.tainted {
+            self.violate(Rule::Intensity, || {
+                format!("{by} starts {name} although it was restarted {recent} times of late")
+            });
+        }
+    }
+
+    /// A message goes out through the broker.
+    pub(crate) fn check_publish(&mut self, index: usize, key: &str, body: &Body) {
+        let by = self.name(index);
+        let healer = self.conts[index].kind == Kind::Healer;
+        let topic = key.starts_with("heartbeat.") || key.starts_with("report.");
+        if !healer && (!topic || body.key() != KeyRole::Member) {
+            self.violate(Rule::Permission, || {
+                format!("{by} is a plain member and says {} as {key}", body.kind())
+            });
+        }
+        match body {
+            Body::Beat(beat) => self.check_term(index, beat.term, beat.token, &by),
+            Body::Coordinator { term, token, .. } => self.check_term(index, *term, *token, &by),
+            Body::Resign { .. } => self.ledger.last_resign = Some(self.now),
+            Body::Alert(alert) => {
+                let now = self.now;
+                let text = format!("{} {}", alert.kind, alert.text);
+                self.trace.say(now, || format!("  {by} ALERT {text}"));
+                self.ledger.alerts.push((now, text));
+            }
+            Body::Incident(incident) => {
+                let now = self.now;
+                self.trace
+                    .say(now, || format!("  {by} incident {incident:?}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// A datagram goes out.
+    pub(crate) fn check_direct(&mut self, index: usize, body: &Body) {
+        let by = self.name(index);
+        if self.conts[index].kind != Kind::Healer && body.key() != KeyRole::Member {
+            self.violate(Rule::Permission, || {
+                format!("{by} is a plain member and sends {}", body.kind())
+            });
+        }
+        if let Body::Coordinator { term, token, .. } = body {
+            self.check_term(index, *term, *token, &by);
+        }
+    }
+
+    fn check_term(&mut self, index: usize, term: Term, token: bool, by: &str) {
+        let Some(boot) = self.procs[index].as_ref().map(|proc| proc.boot) else {
+            return;
+        };
+        if term.boot != boot {
+            self.violate(Rule::Terms, || {
+                format!("{by} leads in a term that is not its own")
+            });
+        }
+        let highest = self.ledger.highest.entry(boot).or_default();
+        if term.number < *highest {
+            let before = *highest;
+            self.violate(Rule::Terms, || {
+                format!("{by} leads in term {term} after it led in term {before}")
+            });
+            return;
+        }
+        *highest = term.number;
+        if token {
+            let now = self.now;
+            let holders = self.ledger.offices.entry(term.number).or_default();
+            holders.insert(boot, now);
+            let recent = holders.values().filter(|at| now - **at < NEWS).count();
+            if recent > 1 && self.forcing().len() > 1 {
+                self.violate(Rule::Terms, || {
+                    format!("two lead with the token in term {term}")
+                });
+            }
+        }
+    }
+}
