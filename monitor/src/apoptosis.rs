@@ -3,7 +3,7 @@
 use crate::sys;
 use planaria_core::message::LastWords;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ pub(crate) struct Apoptosis {
     /// The wrapped child, 0 where there is none.
     child: AtomicI32,
     speaker: Mutex<Option<Speaker>>,
+    ending: AtomicBool,
 }
 
 impl Apoptosis {
@@ -36,6 +37,7 @@ impl Apoptosis {
             exit_code,
             child: AtomicI32::new(0),
             speaker: Mutex::new(None),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -48,9 +50,15 @@ impl Apoptosis {
         *self.speaker.lock().unwrap_or_else(PoisonError::into_inner) = Some(speaker);
     }
 
+    /// Whether the end has begun: a child that dies now dies by our hand.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
     /// Ends the process. Standard error gets names and threads, the broker names and reasons only.
     pub(crate) fn end(&self, words: &LastWords) -> ! {
         let code = i32::from(self.exit_code);
+        self.ending.store(true, Ordering::SeqCst);
         // Should this thread get stuck, another one ends the process; without one we take the risk.
         let _ = std::thread::Builder::new()
             .name("apoptosis".into())
@@ -85,6 +93,8 @@ impl Apoptosis {
             }
         }
         let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        // What it started goes with it: as first process of a container we take all along, elsewhere not.
+        let _ = rustix::process::kill_process_group(child, rustix::process::Signal::KILL);
     }
 }
 

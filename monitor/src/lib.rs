@@ -22,7 +22,6 @@
 //! `runtime` the loop around the core · [`broker`], [`docker`], `direct` the three ways out ·
 //! `health` HTTP · `init` the first process of a container · [`cli`] the command line.
 
-#[allow(dead_code)] // until init and cli are there
 mod apoptosis;
 pub mod ask;
 pub mod broker;
@@ -34,15 +33,13 @@ pub mod logging;
 mod clock;
 mod direct;
 mod health;
+mod http;
 mod identity;
+mod init;
 mod metrics;
-#[allow(dead_code)]
 mod monitor;
-mod node;
-#[allow(dead_code)]
 mod pulse;
 mod runtime;
-#[allow(dead_code)]
 mod sys;
 mod watchdog;
 

@@ -5,12 +5,12 @@ use crate::config::{self, ConfigError};
 use crate::health::Readiness;
 use crate::identity;
 use crate::metrics::Metrics;
-use crate::node::Role;
 use crate::pulse::{Pulse, Pulses};
 use crate::runtime::{self, Control};
 use crate::watchdog;
 use planaria_core::codec::Keys;
 use planaria_core::id::{BootId, MemberName};
+use planaria_core::node::Role;
 use planaria_core::settings::Settings;
 use planaria_core::status::Status;
 use prometheus_client::registry::Registry;
@@ -33,6 +33,7 @@ pub struct Config {
     pub(crate) boot: BootId,
     pub(crate) role: Role,
     pub(crate) exit_code: u8,
+    pub(crate) autoheal_label: Option<String>,
 }
 
 impl Config {
@@ -48,6 +49,7 @@ impl Config {
             boot: identity::boot(),
             role: Role::Member,
             exit_code: apoptosis::EXIT_CODE,
+            autoheal_label: None,
             settings,
         })
     }
@@ -59,10 +61,12 @@ impl Config {
         self
     }
 
-    /// Alone: heals by the engine only, without a group.
+    /// Alone: heals by the engine only, without a group. `autoheal_label` as in docker-autoheal's
+    /// `AUTOHEAL_CONTAINER_LABEL`; none is `autoheal`.
     #[must_use]
-    pub fn solo(mut self) -> Self {
+    pub fn solo(mut self, autoheal_label: Option<String>) -> Self {
         self.role = Role::Solo;
+        self.autoheal_label = autoheal_label;
         self
     }
 

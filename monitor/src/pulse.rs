@@ -71,6 +71,14 @@ impl Pulse {
         }
     }
 
+    /// A pulse, and no other is due for so long.
+    pub(crate) fn extend(&self, span: Duration) {
+        self.pulse();
+        let ticks = u64::try_from(span.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
+        let until = self.clock.load(Relaxed).saturating_add(ticks);
+        self.cell.excused_until.store(until, Relaxed);
+    }
+
     /// Nothing is due until the next [`Pulse::pulse`].
     pub(crate) fn rest(&self) {
         self.cell.last.store(DISARMED, Relaxed);

@@ -11,12 +11,18 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Sends a signal by its number, real-time ones included; false where the process is gone.
+pub(crate) fn kill(pid: i32, signal: i32) -> bool {
+    // SAFETY: `kill` takes any numbers and touches no memory.
+    pid > 0 && unsafe { libc::kill(pid, signal) } == 0
+}
+
 /// Gives the child a clean start: an empty signal mask (a mask is inherited over exec, and a program
 /// that starts with SIGTERM blocked cannot be stopped), and the terminal where there is one.
 pub(crate) fn clean_start(command: &mut Command) {
     // SAFETY: between fork and exec only async-signal-safe functions are called (signal-safety(7)
     // lists sigemptyset, sigprocmask, signal, tcsetpgrp, getpid; isatty is a lone ioctl), and no
-    // memory is allocated.
+    // memory is allocated. An all-zero `sigset_t` is a valid value of that plain structure.
     unsafe {
         command.pre_exec(|| {
             let mut none: libc::sigset_t = std::mem::zeroed();

@@ -101,6 +101,8 @@ pub(crate) async fn serve(server: Server) {
             let service = service_fn(|request| answer::answer(&server, peer.ip(), request));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
+                // A client that has said all may close its half: `printf … | nc` does.
+                .half_close(true)
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(BUFFER)
                 .serve_connection(TokioIo::new(stream), service);

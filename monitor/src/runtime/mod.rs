@@ -12,7 +12,6 @@ use crate::health::Readiness;
 use crate::identity;
 use crate::metrics::Metrics;
 use crate::monitor::Config;
-use crate::node::{Node, NodeConfig, Role};
 use crate::pulse::{Pulse, Pulses};
 use apply::Outputs;
 use planaria_core::codec::Codec;
@@ -20,7 +19,8 @@ use planaria_core::engine::{EngineError, EngineReply};
 use planaria_core::id::{HostId, RequestId};
 use planaria_core::input::Input;
 use planaria_core::message::{Envelope, LastWords, Outcome, Verb};
-use planaria_core::status::Status;
+use planaria_core::node::{Node, NodeConfig, Role};
+use planaria_core::status::{BrokerState, Status};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -79,7 +79,8 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<Handle> {
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
     let node = node(&parts.config);
-    let (status_out, status) = watch::channel(Arc::new(node.status(clock::now())));
+    let has_broker = !parts.config.settings.amqp_urls.is_empty();
+    let (status_out, status) = watch::channel(Arc::new(status(&node, has_broker)));
     let (control, controls) = mpsc::channel(CONTROLS_MAX);
     let handle = Handle {
         status,
@@ -92,13 +93,25 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<Handle> {
     Ok(handle)
 }
 
+/// The core does not know whether a broker that is away is one at all.
+fn status(node: &Node, has_broker: bool) -> Status {
+    let mut status = node.status(clock::now());
+    if !has_broker {
+        status.broker = BrokerState::None;
+    }
+    status
+}
+
 fn node(config: &Config) -> Node {
-    let core = NodeConfig::from_settings(
+    let mut core = NodeConfig::from_settings(
         &config.settings,
         config.name.clone(),
         identity::container(),
         config.role,
     );
+    if let Some(label) = &config.autoheal_label {
+        core.autoheal_label.clone_from(label);
+    }
     let saved = config.settings.state_dir.as_deref().and_then(state::load);
     Node::new(core, config.boot, saved, rand::random(), clock::now())
 }
@@ -133,6 +146,7 @@ async fn run(
         pulse,
         status,
         stale: true,
+        has_broker: !settings.amqp_urls.is_empty(),
         leaving: None,
     };
     driver.run(inputs, controls).await;
@@ -195,6 +209,7 @@ struct Loop {
     pulse: Pulse,
     status: watch::Sender<Arc<Status>>,
     stale: bool,
+    has_broker: bool,
     leaving: Option<std_mpsc::SyncSender<()>>,
 }
 
@@ -220,7 +235,7 @@ impl Loop {
                 _ = pulses.tick() => self.pulse.pulse(),
                 _ = refresh.tick(), if self.stale => {
                     self.stale = false;
-                    self.status.send_replace(Arc::new(self.node.status(clock::now())));
+                    self.status.send_replace(Arc::new(status(&self.node, self.has_broker)));
                 }
             }
         }

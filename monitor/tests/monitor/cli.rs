@@ -1,0 +1,122 @@
+//! Help, usage, exit codes.
+
+use crate::support::{free_port, monitor, start};
+use std::process::Command;
+
+fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    output(monitor(free_port()).args(arguments))
+}
+
+#[test]
+fn help_names_verbs_and_exit_codes() {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    for word in [
+        "run",
+        "watch",
+        "status",
+        "heal",
+        "hold",
+        "release",
+        "70 apoptosis",
+        "78",
+    ] {
+        assert!(help.contains(word), "{word} is missing:\n{help}");
+    }
+    assert_eq!(run(&["--version"]).0, Some(0));
+    assert_eq!(run(&["run", "--help"]).0, Some(0));
+    assert!(run(&["completions", "bash"]).1.contains("monitor"));
+}
+
+#[test]
+fn usage_is_2() {
+    for wrong in [&[][..], &["nonsense"], &["run"], &["heal"], &["hold"]] {
+        assert_eq!(run(wrong).0, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn bad_configuration_is_78_and_said_at_once() {
+    let mut command = monitor(free_port());
+    command.env("PLANARIA_HEARTBEET_INTERVAL", "1s");
+    command.env("PLANARIA_LEASE", "soon");
+    let (code, _, errors) = output(command.arg("status"));
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(
+        errors.contains("HEARTBEAT_INTERVAL") && errors.contains("LEASE"),
+        "{errors}"
+    );
+    let (code, _, errors) = run(&["watch", "--group"]);
+    assert_eq!(code, Some(78));
+    assert!(errors.contains("AMQP_URLS"), "{errors}");
+    let (code, _, errors) = run(&["--config", "/nonexistent.ini", "status"]);
+    assert_eq!(code, Some(78));
+    assert!(errors.contains("/nonexistent.ini"), "{errors}");
+}
+
+#[test]
+fn nobody_there_is_69_and_ping_is_1() {
+    assert_eq!(run(&["status"]).0, Some(69));
+    assert_eq!(run(&["ping"]).0, Some(1));
+    let closed = free_port().to_string();
+    assert_eq!(run(&["ping", "--tcp", &closed]).0, Some(1));
+    let mut command = monitor(free_port());
+    command.env("DOCKER_HOST", "unix:///nonexistent.sock");
+    let (code, _, errors) = output(command.arg("watch"));
+    assert_eq!(code, Some(69), "{errors}");
+    assert!(errors.contains("nonexistent.sock"), "{errors}");
+}
+
+#[test]
+fn without_the_operator_key_77_names_the_way() {
+    let (code, _, errors) = run(&["heal", "worker-1"]);
+    assert_eq!(code, Some(77));
+    assert!(
+        errors.contains("docker exec healer-1 monitor heal"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_monitor_answers_its_own_command_line() {
+    let port = free_port();
+    let mut running =
+        start(monitor(port).args(["run", "--", "sh", "-c", "echo up; exec sleep 300"]));
+    assert_eq!(running.line(), "up");
+    crate::support::wait_for("the health server", || {
+        monitor(port).arg("ping").status().unwrap().success()
+    });
+    let (code, text, _) = output(monitor(port).arg("status"));
+    assert_eq!(code, Some(0));
+    assert!(text.contains("Cluster planaria, seen by test-1"), "{text}");
+    let (code, json, _) = output(monitor(port).args(["status", "--json"]));
+    assert_eq!(code, Some(0));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["node"], "test-1");
+    assert_eq!(json["broker"], "none");
+    running.signal(15);
+    assert_eq!(running.end().code(), Some(143));
+}
+
+#[test]
+fn it_installs_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("bin");
+    let (code, text, errors) = run(&["install", target.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(text.trim(), target.join("monitor").to_str().unwrap());
+    let status = Command::new(target.join("monitor"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    assert!(status.status.success());
+}
