@@ -1,5 +1,7 @@
 //! What a node is told at its start.
 
+pub use planaria_core::settings::Fsync;
+use planaria_core::settings::Settings;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,18 +12,6 @@ pub const MAX_FRAME: usize = 24 << 20;
 /// Objects up to this length live in the log entry itself: three small log records cost less than
 /// three segment records and their manifest.
 pub const INLINE_LIMIT: usize = 4096;
-
-/// How far an acknowledged byte is from the platter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    /// Chunks are not synced: no promise about them after a power loss. Raft's log and vote are
-    /// synced all the same.
-    Off,
-    /// Chunks are synced before they are acknowledged.
-    Data,
-    /// The state machine is synced with every batch too.
-    Full,
-}
 
 /// A node's configuration.
 #[derive(Clone, Debug)]
@@ -46,6 +36,10 @@ pub struct Config {
     pub replication_factor: u8,
     /// On how many disks a chunk must be durable before a write is acknowledged.
     pub write_quorum: u8,
+    /// How often a further copy is tried before it is left to the repair.
+    pub replica_retries: u32,
+    /// The only region that requests may be signed for; none takes any.
+    pub region: Option<String>,
     /// How long a chunk is, in bytes.
     pub chunk_size: usize,
     /// The longest object, in bytes.
@@ -123,6 +117,49 @@ impl Secrets {
 }
 
 impl Config {
+    /// Takes what concerns storage from the settings, and reads the secrets.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the mend.
+    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        let missing = |text: &str| ConfigError::Relation(text.to_owned());
+        let name = settings.container_name.clone().ok_or_else(|| {
+            missing("CONTAINER_NAME is not set: a storage node needs a name that stays")
+        })?;
+        let secrets = settings.storage_secrets_file.as_deref().ok_or_else(|| {
+            missing("STORAGE_SECRETS_FILE is not set: it names the file with the keys")
+        })?;
+        let start = format!("{name}:");
+        let own = settings
+            .storage_peers
+            .iter()
+            .find(|peer| peer.starts_with(&start));
+        let small = |n: u32| u8::try_from(n).unwrap_or(u8::MAX);
+        let config = Self {
+            data: settings.storage_data_dir.clone(),
+            s3: settings.s3_addr,
+            line: settings.line_addr,
+            peer: settings.peer_addr,
+            // Without names to find it by (a local trial), the peer port itself.
+            advertise: own
+                .cloned()
+                .unwrap_or_else(|| settings.peer_addr.to_string()),
+            peers: settings.storage_peers.clone(),
+            secrets: Secrets::read(secrets)?,
+            replication_factor: small(settings.replication_factor),
+            write_quorum: small(settings.write_quorum),
+            replica_retries: settings.replica_write_retries,
+            region: settings.s3_region.clone(),
+            chunk_size: usize::try_from(settings.chunk_size.0).unwrap_or(usize::MAX),
+            max_object_size: settings.max_object_size.0,
+            fsync: settings.fsync,
+            removal_grace: settings.removal_grace_period,
+            name,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
     /// Checks the relations between the values.
     ///
     /// # Errors
@@ -144,7 +181,7 @@ impl Config {
         }
         if !self.peers.contains(&self.advertise) {
             return wrong(format!(
-                "PLANARIA_STORAGE_PEERS does not name this node ({}); name every initial node",
+                "STORAGE_PEERS does not name this node ({}); it must name every initial node",
                 self.advertise
             ));
         }

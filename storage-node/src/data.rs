@@ -19,6 +19,8 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a read waits for one disk before it asks the next one beside it.
 const HEDGE: Duration = Duration::from_millis(400);
+/// Rest before the first repetition; it grows with each.
+const RETRY_REST: Duration = Duration::from_millis(30);
 /// How many chunks may be under way to slow disks after their quorum was reached. Beyond that
 /// the copy is left to the repair: a hung node must not hold memory here.
 const MAX_STRAGGLERS: usize = 24;
@@ -101,11 +103,13 @@ pub struct Data {
     store: ChunkStore,
     peers: Peers,
     copies: Copies,
+    retries: u32,
     stragglers: Arc<Semaphore>,
     lost: mpsc::Sender<ChunkId>,
 }
 
 impl Data {
+    /// `retries` says how often a disk that could not be reached is tried again for a chunk;
     /// `lost` takes the names of copies that this disk should have and has not.
     #[must_use]
     pub fn new(
@@ -113,6 +117,7 @@ impl Data {
         store: ChunkStore,
         peers: Peers,
         copies: Copies,
+        retries: u32,
         lost: mpsc::Sender<ChunkId>,
     ) -> Self {
         let stragglers = Arc::new(Semaphore::new(MAX_STRAGGLERS));
@@ -121,6 +126,7 @@ impl Data {
             store,
             peers,
             copies,
+            retries,
             stragglers,
             lost,
         }
@@ -266,15 +272,23 @@ impl Data {
         again: bool,
     ) -> Result<u64, Fault> {
         let ask = Ask::PutChunk { disk, chunk, again };
-        match self
-            .peers
-            .ask(addr, Lane::Data, &ask, bytes, PATIENCE)
-            .await
-        {
-            Ok((Answer::Stored(generation), _)) => Ok(generation),
-            Ok(_) => Err(Fault::Refused("an odd answer".to_owned())),
-            Err(PeerError::Fault(fault)) => Err(fault),
-            Err(error) => Err(Fault::Unavailable(error.to_string())),
+        let mut tries = 0;
+        loop {
+            let asked = self
+                .peers
+                .ask(addr, Lane::Data, &ask, bytes.clone(), PATIENCE);
+            match asked.await {
+                Ok((Answer::Stored(generation), _)) => return Ok(generation),
+                Ok(_) => return Err(Fault::Refused("an odd answer".to_owned())),
+                Err(PeerError::Unreachable { .. } | PeerError::Fault(Fault::Unavailable(_)))
+                    if tries < self.retries =>
+                {
+                    tries += 1;
+                    sleep(RETRY_REST * tries).await;
+                }
+                Err(PeerError::Fault(fault)) => return Err(fault),
+                Err(error) => return Err(Fault::Unavailable(error.to_string())),
+            }
         }
     }
 
@@ -367,10 +381,10 @@ impl Data {
             .filter(|(disk, _, _)| *disk != self.meta.disk())
             .map(|(disk, node, _)| {
                 let named = record.is_some_and(|record| record.disks.contains(&disk));
-                let silent = !self
+                let silent = self
                     .peers
                     .heard(&node.addr)
-                    .is_some_and(|(_, ago)| ago < FRESH);
+                    .is_none_or(|(_, ago)| ago >= FRESH);
                 (silent, !named, node.addr)
             })
             .collect();

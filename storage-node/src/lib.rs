@@ -11,6 +11,7 @@ pub mod disk;
 pub mod identity;
 pub mod line;
 pub mod meta;
+pub mod monitor;
 pub mod node;
 pub mod peer;
 pub mod s3;

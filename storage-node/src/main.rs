@@ -1,13 +1,14 @@
 //! The storage node's command line.
 
 use clap::{Args, Parser, Subcommand};
-use planaria_storage::config::{Config, Fsync, Secrets};
+use planaria_storage::config::{Config, Secrets};
+use planaria_storage::monitor;
 use planaria_storage::node::Node;
 use planaria_storage::peer::{Answer, Ask, Card, Lane, NodeStatus, Peers, Secret};
 use planaria_storage_core::DiskId;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,55 +39,21 @@ enum Verb {
 }
 
 #[derive(Args)]
-struct Common {
-    /// The file with access_key, secret_key and peer_secret.
-    #[arg(
-        long,
-        env = "PLANARIA_STORAGE_SECRETS_FILE",
-        default_value = "/run/planaria/storage.json"
-    )]
-    secrets_file: PathBuf,
-}
-
-#[derive(Args)]
 struct Serve {
-    #[command(flatten)]
-    common: Common,
-    /// The name under which the others know this node.
-    #[arg(long, env = "CONTAINER_NAME")]
-    name: String,
-    /// Where everything is kept.
-    #[arg(long, default_value = "/data")]
-    data: PathBuf,
-    /// Peer addresses of all initial nodes, this one's among them.
-    #[arg(
-        long,
-        env = "PLANARIA_STORAGE_PEERS",
-        value_delimiter = ',',
-        required = true
-    )]
-    peers: Vec<String>,
-    /// This node's own peer address; without it, the one that begins with its name.
-    #[arg(long)]
-    advertise: Option<String>,
-    /// Where S3 is served.
-    #[arg(long, default_value = "0.0.0.0:3900")]
-    s3: SocketAddr,
-    /// Where the line protocol is served.
-    #[arg(long, default_value = "0.0.0.0:7000")]
-    line: SocketAddr,
-    /// Where the other nodes are answered.
-    #[arg(long, default_value = "0.0.0.0:7100")]
-    peer: SocketAddr,
+    /// The configuration file; without it the usual places are tried. Settings also come from the
+    /// environment (`PLANARIA_STORAGE_PEERS`, `PLANARIA_STORAGE_SECRETS_FILE`, …).
+    #[arg(long, env = "PLANARIA_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct Status {
-    #[command(flatten)]
-    common: Common,
-    /// The node's peer address.
-    #[arg(long, default_value = "127.0.0.1:7100")]
-    addr: String,
+    /// The configuration file, for the secrets' file.
+    #[arg(long, env = "PLANARIA_CONFIG")]
+    config: Option<PathBuf>,
+    /// The node's peer address; without it, the one that is configured, on this machine.
+    #[arg(long)]
+    addr: Option<String>,
     /// Machine-readable.
     #[arg(long)]
     json: bool,
@@ -116,70 +83,57 @@ fn fail(code: u8, text: &str) -> ExitCode {
 }
 
 async fn run(serve: Serve) -> ExitCode {
-    let config = match configure(serve) {
-        Ok(config) => config,
-        Err(reason) => return fail(CONFIGURATION, &reason),
+    let settings = match planaria_monitor::config::load(serve.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return fail(CONFIGURATION, &error.to_string()),
     };
-    let stop = (
+    planaria_monitor::logging::init(&settings);
+    let config = match Config::from_settings(&settings) {
+        Ok(config) => config,
+        Err(error) => return fail(CONFIGURATION, &error.to_string()),
+    };
+    let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     );
-    let (Ok(mut term), Ok(mut int)) = stop else {
+    let (Ok(mut term), Ok(mut int)) = signals else {
         return fail(1, "cannot listen for signals");
     };
     let node = match Node::start(config).await {
-        Ok(node) => node,
+        Ok(node) => Arc::new(node),
         Err(error) => return fail(1, &format!("{error:#}")),
+    };
+    let monitor = match monitor::start(settings, &node) {
+        Ok(monitor) => monitor,
+        Err(error) => return fail(CONFIGURATION, &format!("{error:#}")),
     };
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
+    monitor.leave();
     node.stop().await;
     ExitCode::SUCCESS
 }
 
-fn configure(serve: Serve) -> Result<Config, String> {
-    let secrets = Secrets::read(&serve.common.secrets_file).map_err(|e| e.to_string())?;
-    let advertise = serve.advertise.or_else(|| {
-        let start = format!("{}:", serve.name);
-        serve
-            .peers
-            .iter()
-            .find(|peer| peer.starts_with(&start))
-            .cloned()
-    });
-    let Some(advertise) = advertise else {
-        return Err(format!(
-            "none of PLANARIA_STORAGE_PEERS begins with this node's name ({}); give --advertise",
-            serve.name
-        ));
-    };
-    let config = Config {
-        name: serve.name,
-        data: serve.data,
-        s3: serve.s3,
-        line: serve.line,
-        peer: serve.peer,
-        advertise,
-        peers: serve.peers,
-        secrets,
-        replication_factor: 3,
-        write_quorum: 2,
-        chunk_size: 1 << 20,
-        max_object_size: 50 << 30,
-        fsync: Fsync::Data,
-        removal_grace: Duration::from_secs(30),
-    };
-    config.check().map_err(|e| e.to_string())?;
-    Ok(config)
-}
-
 async fn show(args: Status) -> ExitCode {
-    let secrets = match Secrets::read(&args.common.secrets_file) {
+    let settings = match planaria_monitor::config::load(args.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return fail(CONFIGURATION, &error.to_string()),
+    };
+    let Some(file) = &settings.storage_secrets_file else {
+        return fail(
+            CONFIGURATION,
+            "STORAGE_SECRETS_FILE is not set: it names the file with the keys",
+        );
+    };
+    let secrets = match Secrets::read(file) {
         Ok(secrets) => secrets,
         Err(error) => return fail(CONFIGURATION, &error.to_string()),
     };
+    let addr = args
+        .addr
+        .unwrap_or_else(|| format!("127.0.0.1:{}", settings.peer_addr.port()));
     let card = Card {
         disk: DiskId(0),
         name: "status".to_owned(),
@@ -190,7 +144,7 @@ async fn show(args: Status) -> ExitCode {
     let peers = Peers::new(Secret::new(&secrets.peer_secret), card);
     let asked = peers
         .ask(
-            &args.addr,
+            &addr,
             Lane::Control,
             &Ask::Status,
             bytes::Bytes::new(),

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// A segment is closed at this length: long enough to sync seldom, short enough to compact.
 const SEGMENT_BYTES: u64 = 128 << 20;
@@ -48,8 +49,8 @@ pub struct Node {
     data: Data,
     synced: Arc<Synced>,
     stop: CancellationToken,
-    servers: JoinSet<()>,
-    workers: JoinSet<()>,
+    servers: TaskTracker,
+    workers: Mutex<JoinSet<()>>,
     _lock: File,
 }
 
@@ -104,7 +105,14 @@ impl Node {
             quorum: config.write_quorum,
         };
         let (lost, lost_queue) = mpsc::channel(LOST_QUEUE);
-        let data = Data::new(meta.clone(), store, peers.clone(), copies, lost);
+        let data = Data::new(
+            meta.clone(),
+            store,
+            peers.clone(),
+            copies,
+            config.replica_retries,
+            lost,
+        );
         let others = Others::default();
         let cluster = Cluster {
             meta: meta.clone(),
@@ -118,7 +126,7 @@ impl Node {
         };
         let synced = Arc::new(Synced::default());
         let stop = CancellationToken::new();
-        let mut servers = JoinSet::new();
+        let servers = TaskTracker::new();
         let service = Arc::new(Answers {
             cluster: cluster.clone(),
             data: data.clone(),
@@ -132,8 +140,8 @@ impl Node {
             config.chunk_size,
             config.max_object_size,
         );
-        let (secrets, s3_stop) = (config.secrets.clone(), stop.clone());
-        servers.spawn(async move { crate::s3::serve(s3_port, front, &secrets, s3_stop).await });
+        let gate = crate::s3::Gate::new(&config.secrets, config.region.clone());
+        servers.spawn(crate::s3::serve(s3_port, front, gate, stop.clone()));
         let mut workers = JoinSet::new();
         workers.spawn(cluster.clone().run());
         let repair = Repair {
@@ -154,7 +162,7 @@ impl Node {
             synced,
             stop,
             servers,
-            workers,
+            workers: Mutex::new(workers),
             _lock: lock,
         })
     }
@@ -181,11 +189,14 @@ impl Node {
     }
 
     /// Stops: no new requests, those under way may end, then Raft.
-    pub async fn stop(mut self) {
+    pub async fn stop(&self) {
         self.stop.cancel();
-        self.workers.abort_all();
-        let ended = async { while self.servers.join_next().await.is_some() {} };
-        let _ = timeout(FAREWELL, ended).await;
+        self.workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
+        self.servers.close();
+        let _ = timeout(FAREWELL, self.servers.wait()).await;
         if timeout(FAREWELL, self.cluster.meta.raft().shutdown())
             .await
             .is_err()

@@ -27,7 +27,7 @@ pub(super) enum Record {
     /// For whom this disk has voted.
     Vote(Vote),
     /// An entry; what lay at its index or behind it is gone.
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// The entries from this index on are gone.
     Truncate(u64),
     /// The entries up to this one are in the state machine for good.

@@ -120,7 +120,7 @@ impl State {
             Record::Entry(entry) => {
                 self.entries.split_off(&entry.log_id.index);
                 let size = planaria_storage_core::encode(&entry)?.len();
-                self.entries.insert(entry.log_id.index, (entry, size));
+                self.entries.insert(entry.log_id.index, (*entry, size));
             }
             Record::Truncate(from) => drop(self.entries.split_off(&from)),
             Record::Purge(upto) => {
@@ -143,7 +143,7 @@ impl State {
         }
         push(&mut payload, &Record::Committed(self.committed))?;
         for (entry, _) in self.entries.values() {
-            push(&mut payload, &Record::Entry(entry.clone()))?;
+            push(&mut payload, &Record::Entry(Box::new(entry.clone())))?;
         }
         Ok(payload)
     }
@@ -279,7 +279,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let mut state = self.lock();
             for entry in entries {
                 let before = payload.len();
-                push(&mut payload, &Record::Entry(entry.clone())).map_err(write_error)?;
+                push(&mut payload, &Record::Entry(Box::new(entry.clone()))).map_err(write_error)?;
                 let size = payload.len() - before;
                 state.entries.insert(entry.log_id.index, (entry, size));
             }

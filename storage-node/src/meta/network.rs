@@ -66,6 +66,7 @@ impl Client {
         }
     }
 
+    #[allow(clippy::result_large_err)] // the type that openraft asks for
     fn remote<T, E: std::error::Error>(&self, result: Result<T, E>) -> Result<T, RpcError<E>> {
         result.map_err(|error| RPCError::RemoteError(RemoteError::new(self.disk.0, error)))
     }

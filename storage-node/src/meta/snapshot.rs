@@ -141,11 +141,11 @@ fn record(output: &mut Hashing, key: &[u8], value: &[u8]) -> io::Result<()> {
     output.put(value)
 }
 
+/// Called for each record of a snapshot.
+type Take<'t> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 't;
+
 /// Reads a snapshot, gives each record, and fails when its digest is wrong.
-pub(super) fn read(
-    path: &Path,
-    take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+pub(super) fn read(path: &Path, take: &mut Take<'_>) -> Result<(), StoreError> {
     let mut input = BufReader::new(File::open(path)?);
     let mut hasher = blake3::Hasher::new();
     read_head(&mut input, &mut hasher)?;

@@ -12,7 +12,7 @@ mod ops;
 mod put;
 mod serve;
 
-pub use serve::serve;
+pub use serve::{Gate, serve};
 
 use crate::data::Data;
 use crate::meta::Meta;

@@ -74,7 +74,6 @@ impl S3 for Front {
         self.meta.write(command).await.map_err(errors::meta)?;
         Ok(S3Response::new(CreateBucketOutput {
             location: Some(location),
-            ..CreateBucketOutput::default()
         }))
     }
 

@@ -3,8 +3,10 @@
 use super::Front;
 use crate::config::Secrets;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
+use s3s::{S3Result, s3_error};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -18,18 +20,60 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(20);
 /// Rest after a failed accept: file descriptors may be exhausted.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// Who is let in.
+pub struct Gate {
+    auth: SimpleAuth,
+    region: Option<String>,
+}
+
+impl Gate {
+    /// Whoever signs with the cluster's keys, for the region if one is set.
+    #[must_use]
+    pub fn new(secrets: &Secrets, region: Option<String>) -> Self {
+        let auth = SimpleAuth::from_single(&*secrets.access_key, &*secrets.secret_key);
+        Self { auth, region }
+    }
+}
+
+struct SignedFor(Option<String>);
+
+#[async_trait::async_trait]
+impl S3Access for SignedFor {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if context.credentials().is_none() {
+            return Err(s3_error!(AccessDenied, "requests must be signed"));
+        }
+        let Some(ours) = &self.0 else { return Ok(()) };
+        let header = context
+            .headers()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        let query = context.uri().query();
+        match header
+            .and_then(signed_region)
+            .or_else(|| query.and_then(signed_region))
+        {
+            Some(theirs) if theirs != *ours => Err(s3_error!(
+                AuthorizationHeaderMalformed,
+                "the request is signed for another region; expecting {ours}"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The region in a credential: `Credential=KEY/DATE/REGION/…`, in a query with `%2F`.
+fn signed_region(text: &str) -> Option<String> {
+    let text = text.replace("%2F", "/").replace("%2f", "/");
+    let (_, credential) = text.split_once("Credential=")?;
+    credential.split('/').nth(2).map(str::to_owned)
+}
+
 /// Serves S3 until `stop`; then requests under way may still end.
-pub async fn serve(
-    listener: TcpListener,
-    front: Front,
-    secrets: &Secrets,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, front: Front, gate: Gate, stop: CancellationToken) {
     let mut builder = S3ServiceBuilder::new(front);
-    builder.set_auth(SimpleAuth::from_single(
-        &*secrets.access_key,
-        &*secrets.secret_key,
-    ));
+    builder.set_auth(gate.auth);
+    builder.set_access(SignedFor(gate.region));
     let service = builder.build();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
@@ -65,5 +109,19 @@ pub async fn serve(
             }
             drop(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_found_in_header_and_query() {
+        let header = "AWS4-HMAC-SHA256 Credential=AK/20260101/eu-x/s3/aws4_request, Signed=1";
+        assert_eq!(signed_region(header).as_deref(), Some("eu-x"));
+        let query = "X-Amz-Credential=AK%2F20260101%2Feu-x%2Fs3%2Faws4_request&X-Amz-Date=1";
+        assert_eq!(signed_region(query).as_deref(), Some("eu-x"));
+        assert_eq!(signed_region("nothing"), None);
     }
 }

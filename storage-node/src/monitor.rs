@@ -1,0 +1,93 @@
+//! The monitor inside the node: its pulse, what makes it ready, and its numbers.
+
+use crate::node::Node;
+use anyhow::Context;
+use planaria_monitor::prometheus_client::metrics::family::Family;
+use planaria_monitor::prometheus_client::metrics::gauge::Gauge;
+use planaria_monitor::{Config, Monitor, Settings};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often the pulse beats and the numbers are taken: several times within any deadline that
+/// the settings allow.
+const BEAT: Duration = Duration::from_millis(500);
+
+type ByState = Family<Vec<(String, String)>, Gauge>;
+
+#[derive(Clone, Default)]
+struct Numbers {
+    chunks: ByState,
+    queue: Gauge,
+    free: Gauge,
+    bytes: Gauge,
+    in_sync: Gauge,
+}
+
+/// Starts the monitor for this node, on its own thread; and its pulse, on this runtime.
+///
+/// # Errors
+/// When the settings name no usable member, or no thread can be had.
+pub fn start(settings: Settings, node: &Arc<Node>) -> anyhow::Result<Monitor> {
+    let config = Config::from_settings(settings).context("the monitor cannot be configured")?;
+    let monitor = Monitor::start(config).context("the monitor cannot be started")?;
+    let weak = Arc::downgrade(node);
+    monitor.add_readiness("storage", move || match weak.upgrade() {
+        Some(node) => node.ready(),
+        None => Err("the node has stopped".to_owned()),
+    });
+    let numbers = Numbers::default();
+    let shown = numbers.clone();
+    monitor.add_metrics(move |registry| {
+        registry.register(
+            "chunks",
+            "Chunks on this disk, and those that lack copies",
+            shown.chunks,
+        );
+        registry.register(
+            "repair_queue_chunks",
+            "Chunks that lack copies",
+            shown.queue,
+        );
+        registry.register(
+            "disk_free_bytes",
+            "Free bytes for user data and reserve",
+            shown.free,
+        );
+        registry.register(
+            "disk_chunk_bytes",
+            "Bytes of chunks on this disk",
+            shown.bytes,
+        );
+        registry.register(
+            "storage_in_sync",
+            "Whether this node lacks nothing",
+            shown.in_sync,
+        );
+    });
+    tokio::spawn(beat(monitor.clone(), Arc::downgrade(node), numbers));
+    Ok(monitor)
+}
+
+async fn beat(monitor: Monitor, node: Weak<Node>, numbers: Numbers) {
+    let state = |name: &str| vec![("state".to_owned(), name.to_owned())];
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    while let Some(node) = node.upgrade() {
+        monitor.pulse();
+        let status = node.status();
+        drop(node);
+        numbers
+            .chunks
+            .get_or_create(&state("stored"))
+            .set(signed(status.chunks));
+        numbers
+            .chunks
+            .get_or_create(&state("owed"))
+            .set(signed(status.owed));
+        numbers.queue.set(signed(status.owed));
+        numbers.free.set(signed(status.disk_free));
+        numbers.bytes.set(signed(status.chunk_bytes));
+        numbers.in_sync.set(i64::from(status.in_sync));
+        sleep(BEAT).await;
+    }
+}
