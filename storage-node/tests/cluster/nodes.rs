@@ -1,0 +1,220 @@
+//! Starting, stopping and asking nodes.
+
+use crate::client::Client;
+use serde_json::Value;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Generous: the machine may be busy with other things.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) s3: String,
+    pub(crate) line: String,
+    pub(crate) peer: String,
+    health: String,
+    pub(crate) data: PathBuf,
+    child: Option<Child>,
+}
+
+pub(crate) struct Nodes {
+    pub(crate) all: Vec<Node>,
+    dir: tempfile::TempDir,
+}
+
+fn ports(count: usize) -> Vec<String> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().to_string())
+        .collect()
+}
+
+impl Nodes {
+    /// Three empty nodes, running and in sync.
+    pub(crate) fn start() -> Self {
+        let nodes = Self::start_without_waiting();
+        for n in 0..3 {
+            nodes.wait_in_sync(n);
+        }
+        nodes
+    }
+
+    fn start_without_waiting() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = serde_json::json!({
+            "access_key": crate::client::ACCESS,
+            "secret_key": crate::client::SECRET,
+            "peer_secret": "0123456789abcdef".repeat(4),
+        });
+        std::fs::write(dir.path().join("storage.json"), secrets.to_string()).unwrap();
+        let all = (1..=3)
+            .map(|n| {
+                let mut ports = ports(4).into_iter();
+                let mut next = || ports.next().unwrap();
+                Node {
+                    name: format!("node-{n}"),
+                    s3: next(),
+                    line: next(),
+                    peer: next(),
+                    health: next(),
+                    data: dir.path().join(format!("data-{n}")),
+                    child: None,
+                }
+            })
+            .collect();
+        let mut nodes = Self { all, dir };
+        for n in 0..3 {
+            nodes.run(n);
+        }
+        nodes
+    }
+
+    fn command(&self, n: usize) -> Command {
+        let peers: Vec<&str> = self.all.iter().map(|node| node.peer.as_str()).collect();
+        let node = &self.all[n];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_storage-node"));
+        command
+            .env_clear()
+            .current_dir(self.dir.path())
+            .env("CONTAINER_NAME", &node.name)
+            .env("PLANARIA_STORAGE_PEERS", peers.join(","))
+            .env(
+                "PLANARIA_STORAGE_SECRETS_FILE",
+                self.dir.path().join("storage.json"),
+            )
+            .env("PLANARIA_STORAGE_DATA_DIR", &node.data)
+            .env("PLANARIA_S3_ADDR", &node.s3)
+            .env("PLANARIA_LINE_ADDR", &node.line)
+            .env("PLANARIA_PEER_ADDR", &node.peer)
+            .env("PLANARIA_HEALTH_ADDR", &node.health)
+            .env("PLANARIA_DIRECT_CHANNEL", "false");
+        command
+    }
+
+    /// Starts a node.
+    pub(crate) fn run(&mut self, n: usize) {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join(format!("log-{n}")))
+            .unwrap();
+        let child = self
+            .command(n)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.all[n].child = Some(child);
+    }
+
+    pub(crate) fn log(&self, n: usize) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("log-{n}"))).unwrap_or_default()
+    }
+
+    /// Kills a node as `docker kill` does.
+    pub(crate) fn kill(&mut self, n: usize) {
+        if let Some(mut child) = self.all[n].child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Asks a node to end, and gives its exit code.
+    pub(crate) fn terminate(&mut self, n: usize) -> Option<i32> {
+        let mut child = self.all[n].child.take()?;
+        let done = Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(done.success());
+        child.wait().unwrap().code()
+    }
+
+    pub(crate) fn wipe(&self, n: usize) {
+        std::fs::remove_dir_all(&self.all[n].data).unwrap();
+    }
+
+    pub(crate) fn client(&self, n: usize) -> Client {
+        Client::new(&self.all[n].s3)
+    }
+
+    /// What `status --json` says, if the node answers.
+    pub(crate) fn status(&self, n: usize) -> Option<Value> {
+        let output = self.command(n).args(["status", "--json"]).output().unwrap();
+        output
+            .status
+            .success()
+            .then(|| serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    /// Waits for something to become true.
+    pub(crate) fn wait(&self, what: &str, condition: impl Fn() -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !condition() {
+            if Instant::now() > end {
+                let logs: Vec<String> = (0..3).map(|n| self.log(n)).collect();
+                panic!("{what}: never. Logs:\n{}", logs.join("\n----\n"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub(crate) fn wait_in_sync(&self, n: usize) {
+        self.wait(&format!("node {n} in sync"), || {
+            self.status(n)
+                .is_some_and(|status| status["in_sync"] == true)
+        });
+    }
+
+    /// Which node leads, as the first that answers knows.
+    pub(crate) fn leader(&self) -> usize {
+        let mut found = None;
+        let end = Instant::now() + DEADLINE;
+        while found.is_none() && Instant::now() < end {
+            for n in 0..3 {
+                let Some(status) = self.status(n) else {
+                    continue;
+                };
+                if status["role"] == "leader" {
+                    found = Some(n);
+                }
+            }
+        }
+        found.expect("no leader")
+    }
+
+    /// The newest segment of a node that holds anything.
+    pub(crate) fn segment(&self, n: usize) -> PathBuf {
+        let mut segments: Vec<PathBuf> = std::fs::read_dir(self.all[n].data.join("chunks"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.metadata().unwrap().len() > 0)
+            .collect();
+        segments.sort();
+        segments.pop().expect("no segment")
+    }
+
+    pub(crate) fn raft_log(&self, n: usize) -> PathBuf {
+        self.all[n].data.join("meta/raft.log")
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for n in 0..self.all.len() {
+            let panicked = self.log(n).contains("panicked at");
+            self.kill(n);
+            if panicked && !std::thread::panicking() {
+                panic!("node {n} panicked:\n{}", self.log(n));
+            }
+        }
+    }
+}
