@@ -34,6 +34,8 @@ const CONSUME_AGAIN: Duration = Duration::from_millis(200);
 const TERM_LEAP_MAX: u64 = 1 << 32;
 /// A stale leader is told of the highest term at most this often.
 const REFUSE_EVERY: Duration = Duration::from_secs(1);
+/// A failed handshake is evidence for so long: an attempt's patience and the longest pause before it.
+const HANDSHAKE_STALE: Duration = Duration::from_secs(20);
 /// Without its engine a leader can heal nobody: it hands over after so long.
 const UNFIT_AFTER: Duration = Duration::from_secs(5);
 
@@ -67,7 +69,8 @@ pub(crate) struct Election {
     pub(crate) others_fit: bool,
     connected: Option<Instant>,
     lost: Instant,
-    handshake_failing: Option<Instant>,
+    /// Since when handshakes fail, and the newest one that did.
+    handshake_failing: Option<(Instant, Instant)>,
     consuming: Option<i64>,
     consume_from: Instant,
     engine_lost: Option<Instant>,
@@ -125,6 +128,8 @@ impl Election {
     }
 
     pub(crate) fn broker_disconnected(&mut self, now: Instant, out: &mut Out) {
+        // A broker that refuses is gone, not hung; what hung before it is no evidence about the next one.
+        self.handshake_failing = None;
         if self.connected.take().is_some() {
             self.lost = now;
         }
@@ -135,12 +140,13 @@ impl Election {
     }
 
     pub(crate) fn handshake_failed(&mut self, now: Instant) {
-        self.handshake_failing.get_or_insert(now);
+        let since = self.handshake_failing.map_or(now, |(since, _)| since);
+        self.handshake_failing = Some((since, now));
     }
 
     /// Since when handshakes have failed without a success between.
     pub(crate) fn handshake_failing_since(&self) -> Option<Instant> {
-        self.handshake_failing
+        self.handshake_failing.map(|(since, _)| since)
     }
 
     /// The engine is reached, or not: a healer without one is not fit.
@@ -211,7 +217,7 @@ impl Election {
         if self.connected.is_some() {
             if self.consuming.is_none() && self.engine_lost.is_none() {
                 due.push(self.consume_at());
-            } else if self.consuming.is_some() {
+            } else if self.consuming.is_some() && self.engine_lost.is_none() {
                 due.push(self.seed_at());
             }
             due.extend(self.challenge_at());
@@ -259,6 +265,10 @@ impl Election {
     /// Does what is due. `quiet`: nothing of this leader's orders is in flight.
     pub(crate) fn tick(&mut self, now: Instant, quiet: bool, out: &mut Out) {
         self.check_lease(now, out);
+        // Who was frozen meanwhile knows nothing of the broker's present state.
+        self.handshake_failing = self
+            .handshake_failing
+            .filter(|(_, last)| now.since(*last) <= HANDSHAKE_STALE);
         if let Some(office) = &mut self.office {
             if office.channel.is_some() && now >= office.renew_at {
                 office.renew_at = now + office::RENEW_EVERY;

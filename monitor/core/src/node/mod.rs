@@ -286,7 +286,7 @@ impl Node {
             return;
         };
         match finding {
-            Finding::Suspected(name) => supervisor.look(&name, true),
+            Finding::Suspected(name) => supervisor.suspected(&name),
             Finding::Hung {
                 name,
                 silence,

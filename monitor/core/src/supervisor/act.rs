@@ -29,7 +29,7 @@ impl Supervisor {
             patient.fresh = false;
         }
         if !patient.fresh {
-            self.inspect(now, patient, out);
+            self.look(now, patient, out);
             return;
         }
         let Some(care) = patient.care.clone() else {
@@ -42,7 +42,7 @@ impl Supervisor {
         if patient.ticket.is_none() {
             patient.ticket = self.find(now, patient, &care, out);
             if !patient.fresh {
-                self.inspect(now, patient, out);
+                self.look(now, patient, out);
             }
         }
         let due = patient
@@ -51,6 +51,16 @@ impl Supervisor {
             .is_some_and(|ticket| ticket.phase == Phase::Due);
         if due {
             self.try_order(now, patient, &care, out);
+        }
+    }
+
+    fn look(&mut self, now: Instant, patient: &mut Patient, out: &mut Out) {
+        match patient.look_at {
+            Some(at) if now < at => patient.wake_at(at),
+            _ => {
+                patient.look_at = None;
+                self.inspect(now, patient, out);
+            }
         }
     }
 

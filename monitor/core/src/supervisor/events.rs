@@ -29,6 +29,8 @@ impl Supervisor {
             .unwrap_or_else(|| Patient::unknown(id.clone(), event.name.clone()));
         patient.mark = self.mark;
         patient.fresh = false;
+        patient.look_at = None;
+        patient.contradictions = 0;
         self.apply(now, &mut patient, &event.kind, out);
         self.patients.insert(id.clone(), patient);
         self.dirty.insert(id.clone());
@@ -40,7 +42,7 @@ impl Supervisor {
     fn apply(&mut self, now: Instant, patient: &mut Patient, kind: &EventKind, out: &mut Out) {
         match kind {
             EventKind::Kill { signal } => self.killed(now, patient, *signal, out),
-            EventKind::Die { exit_code } => self.died(now, patient, *exit_code),
+            EventKind::Die { exit_code } => self.died(now, patient, *exit_code, out),
             EventKind::Stop => self.stopped(now, patient, out),
             EventKind::Start => self.restarted(now, patient),
             EventKind::Oom => patient.life.oom = true,
@@ -83,13 +85,17 @@ impl Supervisor {
         }
     }
 
-    fn died(&mut self, now: Instant, patient: &mut Patient, code: i64) {
+    fn died(&mut self, now: Instant, patient: &mut Patient, code: i64, out: &mut Out) {
         patient.running_since = None;
         patient.info.exit_code = code;
         if let Some(name) = &patient.info.member {
             self.ended.push(name.clone());
         }
         let own = patient.in_force();
+        if !own && patient.ticket.as_ref().is_some_and(|t| t.ordered.is_some()) {
+            let note = Some(("failed", format!("it went down again, exit code {code}")));
+            self.close(now, patient, IncidentOutcome::Failed, note, out);
+        }
         let young = now.since(self.stream_since) < patient.info.stop_timeout;
         patient.exit = Some(if !own && (patient.is_stopping(now) || young) {
             Exit::AwaitingStop {

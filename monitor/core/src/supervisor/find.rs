@@ -8,6 +8,10 @@ use crate::engine::{ContainerState, Health};
 use crate::message::{IncidentOutcome, RestartReason, Severity};
 use crate::out::Out;
 use crate::time::Instant;
+use std::time::Duration;
+
+/// A broker that was started needs so long until its handshakes count.
+const BROKER_BOOT: Duration = Duration::from_secs(30);
 
 /// The engine itself brought it back; what remains is to see whether it recovers.
 pub(super) fn by_engine(reason: RestartReason, died: Instant, now: Instant) -> Ticket {
@@ -121,7 +125,6 @@ impl Supervisor {
             Exit::StopSeen { check } => {
                 if now >= check {
                     patient.fresh = false;
-                    patient.wake_at(now);
                 } else {
                     patient.wake_at(check);
                 }
@@ -218,6 +221,11 @@ impl Supervisor {
             );
         }
         if self.mandate.broker_force && care.broker {
+            let up = patient.running_since.unwrap_or(now) + BROKER_BOOT;
+            if now < up {
+                patient.wake_at(up);
+                return None;
+            }
             let evidence = "AMQP handshakes fail although it runs".to_owned();
             let plan = Plan::Force { gentle: false };
             return force(RestartReason::Hung, evidence, plan, now);
@@ -299,14 +307,14 @@ impl Patient {
         self.wake_at(at);
     }
 
-    fn wake_at_release(&mut self, after: std::time::Duration) {
+    fn wake_at_release(&mut self, after: Duration) {
         if let Some(since) = self.intensity.quarantined {
             self.wake_at(since + after);
         }
     }
 
     /// Still in quarantine. One that lasted long enough ends by itself.
-    fn quarantine(&mut self, now: Instant, after: std::time::Duration, out: &mut Out) -> bool {
+    fn quarantine(&mut self, now: Instant, after: Duration, out: &mut Out) -> bool {
         let Some(since) = self.intensity.quarantined else {
             return false;
         };

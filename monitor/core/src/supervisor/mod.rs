@@ -248,10 +248,11 @@ impl Supervisor {
     }
 
     /// Something was heard that concerns this member: look at its container again.
-    pub(crate) fn look(&mut self, name: &MemberName, afresh: bool) {
+    pub(crate) fn suspected(&mut self, name: &MemberName) {
         if let Some(id) = self.by_member(name) {
-            if afresh && let Some(patient) = self.patients.get_mut(&id) {
+            if let Some(patient) = self.patients.get_mut(&id) {
                 patient.fresh = false;
+                patient.look_at = None;
             }
             self.dirty.insert(id);
         }

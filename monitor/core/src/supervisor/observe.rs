@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// The engine contradicted itself (an event and a look): it is looked at again after a moment.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// After so many looks the engine is right, and the event was an old one.
+const CONTRADICTIONS_MAX: u8 = 5;
 
 impl Supervisor {
     pub(super) fn observe(&mut self, now: Instant, info: Container, asked: Instant, mark: u64) {
@@ -44,10 +46,11 @@ impl Supervisor {
         if let Some(exit) = &patient.exit
             && !restarting
         {
-            if !other_life && exit.was_death() {
-                // `die` was heard and the engine still shows the old life: it lags behind itself.
-                patient.fresh = false;
-                patient.wake_at(now + LOOK_AGAIN);
+            if !other_life && exit.was_death() && patient.contradictions < CONTRADICTIONS_MAX {
+                // `die` was heard and the engine shows the life that we know: it lags behind itself, or
+                // the event is an old one and a `start` follows.
+                patient.contradictions += 1;
+                patient.look_later(now + LOOK_AGAIN);
                 return;
             }
             if other_life && exit.was_death() {

@@ -9,6 +9,9 @@ use crate::out::Out;
 use crate::time::Instant;
 use std::time::Duration;
 
+/// After an order that came too late for its incarnation.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 impl Supervisor {
     pub(super) fn ordered(
         &mut self,
@@ -31,6 +34,7 @@ impl Supervisor {
             .as_ref()
             .map_or(Duration::ZERO, |care| care.stop_timeout);
         patient.fresh = false;
+        patient.look_at = None;
         match result {
             Ok(()) => Self::effect_expected(patient, now, grace),
             // It may have been done: what is seen decides.
@@ -41,6 +45,8 @@ impl Supervisor {
             Err(EngineError::Stale { found }) => {
                 let note = Some(("refused", format!("it is another by now: {found}")));
                 self.close(now, patient, IncidentOutcome::Refused, note, out);
+                // What made it stale may not be visible yet: no new order in the same breath.
+                patient.look_later(now + LOOK_AGAIN);
             }
             Err(EngineError::Gone) => {
                 let note = Some(("refused", "it was removed".to_owned()));

@@ -78,6 +78,8 @@ pub(crate) struct Patient {
     /// `info` is newer than every event.
     pub(super) fresh: bool,
     pub(super) asking: Option<CallId>,
+    /// Looks in a row that contradicted an event.
+    pub(super) contradictions: u8,
     pub(super) life: Life,
     pub(crate) exit: Option<Exit>,
     /// `FinishedAt` of the end that was a person's will.
@@ -113,6 +115,7 @@ impl Patient {
             mark: 0,
             fresh: false,
             asking: None,
+            contradictions: 0,
             life: Life::default(),
             exit: None,
             stopped: None,
@@ -198,6 +201,13 @@ impl Patient {
         self.due_since = None;
         self.announced = None;
         self.alerted = None;
+    }
+
+    /// What is known is not enough: it is to be looked at again then.
+    pub(super) fn look_later(&mut self, at: Instant) {
+        self.fresh = false;
+        self.look_at = Some(at);
+        self.wake_at(at);
     }
 
     /// Somebody is stopping it right now.

@@ -1,0 +1,315 @@
+//! From a finding to a container that runs again, and no further than the limits.
+
+use crate::bench::{Bench, container, millis, name, seconds};
+use planaria_core::effect::Effect;
+use planaria_core::engine::{
+    Attachment, ContainerState, EngineError, EventKind, Health, RestartPolicy,
+};
+use planaria_core::input::Input;
+use planaria_core::message::{IncidentOutcome, MemberState, RestartReason};
+use planaria_core::node::Role;
+
+#[test]
+fn an_unhealthy_one_is_killed_then_started_and_that_is_no_persons_stop() {
+    let mut patient = container("plain-1");
+    patient.health = Some(Health::Healthy);
+    let mut bench = Bench::leader(vec![patient]);
+    bench.edit("plain-1", |c| c.health = Some(Health::Unhealthy));
+    bench.event("plain-1", EventKind::Health(Health::Unhealthy));
+    bench.pass(seconds(2));
+    assert_eq!(bench.orders(), ["kill 15 plain-1", "start plain-1"]);
+    let incidents = bench.incidents();
+    assert_eq!(incidents.len(), 1);
+    assert_eq!(incidents[0].reason, RestartReason::Unhealthy);
+    assert_eq!(incidents[0].outcome, IncidentOutcome::Healed);
+}
+
+#[test]
+fn an_operators_stop_in_the_middle_ends_the_force() {
+    let mut patient = container("plain-1");
+    patient.health = Some(Health::Healthy);
+    let mut bench = Bench::leader(vec![patient]);
+    bench.event("plain-1", EventKind::Kill { signal: 15 });
+    bench.edit("plain-1", |c| c.health = Some(Health::Unhealthy));
+    bench.event("plain-1", EventKind::Health(Health::Unhealthy));
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), [""; 0]);
+}
+
+#[test]
+fn a_crash_loop_ends_in_quarantine_with_one_alert_and_is_released_by_itself() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.crash_loop = true;
+    bench.kill("plain-1");
+    bench.pass(seconds(120));
+    assert_eq!(bench.orders().len(), 5, "{:?}", bench.orders());
+    assert_eq!(bench.alerts("quarantined"), 1);
+    assert_eq!(bench.state("plain-1"), MemberState::Quarantined);
+    assert!(bench.last_beat().records[0].quarantined_ms.is_some());
+    bench.crash_loop = false;
+    bench.pass(seconds(15 * 60));
+    assert_eq!(bench.orders().len(), 6);
+}
+
+#[test]
+fn a_start_that_the_engine_refuses_is_bounded_too() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.start_error = Some(EngineError::Refused {
+        status: 500,
+        message: "port is in use".into(),
+    });
+    bench.kill("plain-1");
+    bench.pass(seconds(120));
+    assert_eq!(bench.orders().len(), 5, "{:?}", bench.orders());
+    assert_eq!(bench.alerts("quarantined"), 1);
+    assert_eq!(bench.alerts("engine_refused"), 1);
+}
+
+#[test]
+fn a_pause_is_healed_after_its_grace_and_docker_commit_is_left_in_peace() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.edit("plain-1", |c| c.state = ContainerState::Paused);
+    bench.event("plain-1", EventKind::Pause);
+    bench.pass(millis(135));
+    bench.edit("plain-1", |c| c.state = ContainerState::Running);
+    bench.event("plain-1", EventKind::Unpause);
+    bench.pass(seconds(20));
+    assert_eq!(bench.orders(), [""; 0]);
+    bench.edit("plain-1", |c| c.state = ContainerState::Paused);
+    bench.event("plain-1", EventKind::Pause);
+    bench.pass(seconds(4));
+    assert_eq!(bench.orders(), [""; 0]);
+    bench.pass(seconds(2));
+    assert_eq!(bench.orders(), ["unpause plain-1"]);
+}
+
+#[test]
+fn a_disconnected_one_is_reconnected_with_its_aliases() {
+    let mut patient = container("plain-1");
+    let home = Attachment {
+        network: "net".into(),
+        aliases: vec!["plain".into()],
+        address: None,
+    };
+    patient.networks = vec![home.clone()];
+    let mut bench = Bench::leader(vec![patient]);
+    bench.edit("plain-1", |c| c.networks.clear());
+    bench.event(
+        "plain-1",
+        EventKind::Disconnect {
+            network: "net".into(),
+        },
+    );
+    bench.pass(seconds(8));
+    assert_eq!(bench.orders(), ["connect plain-1"]);
+    assert_eq!(bench.containers["plain-1"].networks, [home]);
+}
+
+#[test]
+fn one_that_was_stopped_in_its_tracks_is_continued_and_if_that_fails_killed() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.edit("plain-1", |c| c.process_state = Some('T'));
+    bench.event("plain-1", EventKind::Kill { signal: 19 });
+    bench.pass(seconds(4));
+    assert_eq!(bench.orders(), ["kill 18 plain-1"]);
+    assert_eq!(bench.incidents().len(), 1);
+}
+
+#[test]
+fn docker_itself_is_left_to_restart_what_it_restarts() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.end("plain-1", 1);
+    bench.edit("plain-1", |c| c.state = ContainerState::Restarting);
+    bench.event("plain-1", EventKind::Die { exit_code: 1 });
+    bench.pass(millis(150));
+    bench.begin("plain-1");
+    bench.event("plain-1", EventKind::Start);
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), [""; 0]);
+    let incidents = bench.incidents();
+    assert_eq!(incidents.len(), 1);
+    assert_eq!(incidents[0].outcome, IncidentOutcome::HealedByEngine);
+}
+
+#[test]
+fn starts_that_are_due_together_follow_their_dependencies() {
+    let mut first = container("db-1");
+    first.restart_policy = RestartPolicy::Always;
+    let mut second = container("app-1");
+    second
+        .labels
+        .insert("planaria.depends-on".into(), "db-1".into());
+    let mut bench = Bench::leader(vec![first, second]);
+    bench.lose_engine();
+    for title in ["app-1", "db-1"] {
+        let _ = bench.make_event(title, EventKind::Kill { signal: 9 });
+        bench.end(title, 137);
+        let _ = bench.make_event(title, EventKind::Die { exit_code: 137 });
+    }
+    bench.reconnect_engine();
+    bench.pass(seconds(3));
+    assert_eq!(bench.orders(), ["start db-1", "start app-1"]);
+}
+
+#[test]
+fn a_cycle_of_dependencies_waits_thirty_seconds_and_no_longer() {
+    let mut first = container("a-1");
+    first
+        .labels
+        .insert("planaria.depends-on".into(), "b-1".into());
+    let mut second = container("b-1");
+    second
+        .labels
+        .insert("planaria.depends-on".into(), "a-1".into());
+    let mut bench = Bench::leader(vec![first, second]);
+    bench.lose_engine();
+    for title in ["a-1", "b-1"] {
+        bench.end(title, 137);
+        let _ = bench.make_event(title, EventKind::Die { exit_code: 137 });
+    }
+    bench.reconnect_engine();
+    bench.pass(seconds(29));
+    assert_eq!(bench.orders(), [""; 0]);
+    bench.pass(seconds(3));
+    assert_eq!(bench.orders().len(), 2);
+}
+
+#[test]
+fn a_child_of_anothers_network_follows_its_restart() {
+    let owner = container("vpn-1");
+    let mut child = container("app-1");
+    child.network_mode = format!("container:{}", owner.id);
+    let mut bench = Bench::leader(vec![owner, child]);
+    bench.kill("vpn-1");
+    bench.pass(seconds(5));
+    assert_eq!(
+        bench.orders(),
+        ["start vpn-1", "kill 15 app-1", "start app-1"]
+    );
+}
+
+#[test]
+fn an_order_without_an_answer_is_asked_about_not_repeated_blindly() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.start_error = Some(EngineError::TimedOut);
+    bench.kill("plain-1");
+    bench.pass(seconds(1));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+    // It took effect after all.
+    bench.start_error = None;
+    bench.begin("plain-1");
+    bench.event("plain-1", EventKind::Start);
+    bench.pass(seconds(30));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+    assert_eq!(bench.incidents()[0].outcome, IncidentOutcome::Healed);
+}
+
+#[test]
+fn one_that_comes_back_as_another_incarnation_is_spared() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.start_error = Some(EngineError::Stale {
+        found: "running".into(),
+    });
+    bench.kill("plain-1");
+    bench.begin("plain-1");
+    bench.event("plain-1", EventKind::Start);
+    bench.pass(seconds(30));
+    assert_eq!(bench.orders().len(), 1);
+}
+
+#[test]
+fn without_the_token_nothing_that_runs_is_forced() {
+    let mut patient = container("plain-1");
+    patient.health = Some(Health::Unhealthy);
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![patient]);
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+}
+
+#[test]
+fn without_any_leader_the_highest_healer_starts_what_is_dead() {
+    let mut other = container("healer-3");
+    other.member = Some(name("healer-3"));
+    other.labels.insert("planaria.role".into(), "healer".into());
+    let mut broker = container("rabbitmq");
+    broker
+        .labels
+        .insert("planaria.role".into(), "broker".into());
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![container("plain-1"), other, broker]);
+    bench.pass(seconds(20));
+    bench.log.clear();
+    bench.say("healer-3", 3, {
+        let beat = bench_beat(3, 1);
+        planaria_core::message::Body::Beat(Box::new(beat))
+    });
+    bench.kill("rabbitmq");
+    bench.pass(millis(1900));
+    assert_eq!(bench.orders(), [""; 0], "a leader's beat is fresh");
+    bench.pass(seconds(3));
+    assert_eq!(bench.orders(), ["start rabbitmq"]);
+}
+
+fn bench_beat(boot: u64, number: u64) -> planaria_core::message::Beat {
+    Bench::new(Role::Member).beat_of("healer-3", boot, number)
+}
+
+#[test]
+fn a_leader_that_was_frozen_acts_on_nothing_when_it_wakes() {
+    let mut bench = Bench::leader(vec![container("plain-1"), container("worker-1")]);
+    bench.now = bench.now + seconds(20);
+    // The events of that time come all at once; by now somebody healed it.
+    let kill = bench.make_event("plain-1", EventKind::Kill { signal: 9 });
+    let die = bench.make_event("plain-1", EventKind::Die { exit_code: 137 });
+    let start = bench.make_event("plain-1", EventKind::Start);
+    bench.begin("plain-1");
+    bench.loops = false;
+    for event in [kill, die, start] {
+        bench.feed(Input::Engine(event));
+    }
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), [""; 0]);
+    assert!(bench.has(|e| matches!(e, Effect::ReleaseToken { .. })));
+    assert!(!bench.node.status(bench.now).is_leader);
+}
+
+#[test]
+fn a_hung_broker_is_forced_by_an_office_on_the_direct_path() {
+    let mut broker = container("rabbitmq");
+    broker
+        .labels
+        .insert("planaria.role".into(), "broker".into());
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![broker, container("plain-1")]);
+    bench.feed(Input::BrokerHandshakeFailed);
+    for _ in 0..28 {
+        bench.pass(seconds(1));
+        bench.feed(Input::BrokerHandshakeFailed);
+    }
+    assert_eq!(bench.orders(), [""; 0]);
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), ["kill 9 rabbitmq", "start rabbitmq"]);
+}
+
+#[test]
+fn solo_heals_by_label_and_leaves_the_rest() {
+    let mut labelled = container("web");
+    labelled.labels = [("autoheal".to_owned(), "true".to_owned())].into();
+    labelled.health = Some(Health::Healthy);
+    let mut unlabelled = container("other");
+    unlabelled.labels.clear();
+    let mut grouped = container("grouped");
+    grouped.member = Some(name("grouped"));
+    let mut bench = Bench::solo(vec![labelled, unlabelled, grouped]);
+    for title in ["web", "other", "grouped"] {
+        bench.kill(title);
+    }
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), ["start web"]);
+    bench.log.clear();
+    bench.edit("web", |c| c.health = Some(Health::Unhealthy));
+    bench.event("web", EventKind::Health(Health::Unhealthy));
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), ["kill 15 web", "start web"]);
+}

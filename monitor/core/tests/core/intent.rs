@@ -1,0 +1,322 @@
+//! Rule 6: what a person did is left alone, what died is brought back, and what nobody saw is asked about.
+
+use crate::bench::{Bench, container, millis, name, seconds};
+use planaria_core::effect::Effect;
+use planaria_core::engine::{ContainerState, EventKind, RestartPolicy};
+use planaria_core::message::MemberState;
+use planaria_core::node::Role;
+use planaria_core::status::Saved;
+
+fn plain() -> Vec<planaria_core::engine::Container> {
+    vec![container("plain-1"), container("worker-1")]
+}
+
+#[test]
+fn docker_stop_is_left_alone_and_remembered() {
+    let mut bench = Bench::leader(plain());
+    bench.stop("plain-1");
+    bench.pass(seconds(120));
+    assert_eq!(bench.orders(), [""; 0]);
+    assert_eq!(bench.state("plain-1"), MemberState::Left);
+    let record = &bench.last_beat().records[0];
+    assert_eq!(record.stopped, bench.containers["plain-1"].finished_at);
+}
+
+#[test]
+fn a_slow_docker_stop_with_kill_at_its_end_is_left_alone() {
+    let mut bench = Bench::leader(plain());
+    bench.event("plain-1", EventKind::Kill { signal: 15 });
+    bench.pass(seconds(10));
+    bench.event("plain-1", EventKind::Kill { signal: 9 });
+    bench.end("plain-1", 137);
+    bench.event("plain-1", EventKind::Die { exit_code: 137 });
+    bench.pass(millis(40));
+    bench.event("plain-1", EventKind::Stop);
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+}
+
+#[test]
+fn docker_kill_is_healed_at_once() {
+    let mut bench = Bench::leader(plain());
+    bench.kill("plain-1");
+    assert_eq!(bench.orders(), ["start plain-1"]);
+    assert!(bench.said("Node plain-1 is DEAD. Restarting..."));
+    assert!(bench.said("Peer plain-1 came back after"));
+    assert_eq!(bench.incidents().len(), 1);
+}
+
+#[test]
+fn docker_kill_with_the_stop_signal_is_healed_a_second_later() {
+    let mut bench = Bench::leader(plain());
+    bench.event("plain-1", EventKind::Kill { signal: 15 });
+    bench.end("plain-1", 0);
+    bench.event("plain-1", EventKind::Die { exit_code: 0 });
+    bench.pass(millis(900));
+    assert_eq!(bench.orders(), [""; 0]);
+    bench.pass(millis(200));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+}
+
+#[test]
+fn docker_restart_is_nobodys_business() {
+    let mut bench = Bench::leader(plain());
+    bench.stop("plain-1");
+    bench.pass(millis(400));
+    bench.begin("plain-1");
+    bench.event("plain-1", EventKind::Start);
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+    assert_eq!(bench.incidents().len(), 0);
+}
+
+#[test]
+fn a_young_stream_may_have_missed_the_stop_signal() {
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(plain());
+    bench.office();
+    bench.log.clear();
+    bench.lose_engine();
+    bench.reconnect_engine();
+    bench.end("plain-1", 0);
+    bench.event("plain-1", EventKind::Die { exit_code: 0 });
+    bench.pass(millis(50));
+    bench.event("plain-1", EventKind::Stop);
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+}
+
+#[test]
+fn a_later_start_voids_the_intent() {
+    let mut bench = Bench::leader(plain());
+    bench.stop("plain-1");
+    bench.pass(seconds(10));
+    bench.begin("plain-1");
+    bench.event("plain-1", EventKind::Start);
+    bench.pass(seconds(10));
+    bench.kill("plain-1");
+    assert_eq!(bench.orders(), ["start plain-1"]);
+}
+
+#[test]
+fn an_engine_going_down_says_stop_for_everyone_and_means_nobody() {
+    let mut bench = Bench::leader(plain());
+    bench.stop("plain-1");
+    bench.stop("worker-1");
+    bench.lose_engine();
+    bench.history.clear();
+    bench.pass(seconds(20));
+    // The engine is back and brought one of the two back itself.
+    bench.begin("worker-1");
+    bench.reconnect_engine();
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), [""; 0], "Docker's own policy has its time");
+    bench.pass(seconds(10));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+}
+
+#[test]
+fn what_was_stopped_before_the_engine_restarted_stays_stopped() {
+    let mut bench = Bench::leader(plain());
+    bench.stop("plain-1");
+    bench.pass(seconds(10));
+    bench.lose_engine();
+    bench.history.clear();
+    bench.pass(seconds(5));
+    bench.reconnect_engine();
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+}
+
+#[test]
+fn unwitnessed_is_not_dead() {
+    let mut stopped = container("plain-1");
+    stopped.state = ContainerState::Exited;
+    stopped.finished_at = Some("f1".to_owned());
+    stopped.exit_code = 137;
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![stopped, container("worker-1")]);
+    bench.office();
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+    assert_eq!(bench.alerts("unwitnessed"), 1);
+    assert_eq!(bench.state("plain-1"), MemberState::Left);
+}
+
+#[test]
+fn a_death_in_the_history_is_a_witness() {
+    let mut bench = Bench::new(Role::Healer);
+    bench
+        .containers
+        .insert("plain-1".into(), container("plain-1"));
+    let _ = bench.make_event("plain-1", EventKind::Kill { signal: 9 });
+    bench.end("plain-1", 137);
+    let _ = bench.make_event("plain-1", EventKind::Die { exit_code: 137 });
+    bench.reconnect_engine();
+    bench.office();
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+}
+
+#[test]
+fn a_stop_in_the_history_is_intent() {
+    let mut bench = Bench::new(Role::Healer);
+    bench
+        .containers
+        .insert("plain-1".into(), container("plain-1"));
+    bench.end("plain-1", 0);
+    let _ = bench.make_event("plain-1", EventKind::Die { exit_code: 0 });
+    let _ = bench.make_event("plain-1", EventKind::Stop);
+    bench.reconnect_engine();
+    bench.office();
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+    assert_eq!(bench.alerts("unwitnessed"), 0);
+}
+
+#[test]
+fn a_kill_heard_before_the_stream_broke_is_a_witness() {
+    let mut bench = Bench::leader(plain());
+    bench.event("plain-1", EventKind::Kill { signal: 9 });
+    bench.lose_engine();
+    bench.end("plain-1", 137);
+    bench.history.clear();
+    bench.reconnect_engine();
+    bench.pass(millis(10));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+}
+
+#[test]
+fn policy_always_needs_no_witness() {
+    let mut stopped = container("plain-1");
+    stopped.state = ContainerState::Exited;
+    stopped.finished_at = Some("f1".to_owned());
+    stopped
+        .labels
+        .insert("planaria.policy".into(), "always".into());
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![stopped]);
+    bench.office();
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+}
+
+#[test]
+fn a_start_that_failed_is_tried_again_and_a_plain_created_one_never() {
+    let mut failed = container("plain-1");
+    failed.state = ContainerState::Created;
+    failed.started_at = None;
+    failed.error = "port is in use".to_owned();
+    let mut created = failed.clone();
+    created.name = "worker-1".to_owned();
+    created.id = container("worker-1").id;
+    created.error.clear();
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![failed, created]);
+    bench.office();
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+    assert_eq!(bench.alerts("unwitnessed"), 0);
+}
+
+#[test]
+fn the_records_on_the_volume_outlive_a_boot() {
+    let mut bench = Bench::leader(plain());
+    bench.stop("plain-1");
+    bench.pass(seconds(10));
+    let saved: Saved = bench
+        .log
+        .iter()
+        .rev()
+        .find_map(|(_, effect)| match effect {
+            Effect::Save(saved) => Some(saved.clone()),
+            _ => None,
+        })
+        .unwrap();
+    let mut next = Bench::with(Role::Healer, Some(saved), |_| {});
+    let mut stopped = bench.containers["plain-1"].clone();
+    // Even `always` respects what is on record.
+    stopped.restart_policy = RestartPolicy::Always;
+    next.engine(vec![stopped]);
+    next.office();
+    next.pass(seconds(60));
+    assert_eq!(next.orders(), [""; 0]);
+    assert_eq!(next.alerts("unwitnessed"), 0);
+}
+
+#[test]
+fn removal_and_recreation_heal_nothing() {
+    let mut bench = Bench::leader(plain());
+    bench.event("plain-1", EventKind::Kill { signal: 9 });
+    // `docker rm -f`: the engine has forgotten it when we look.
+    let die = bench.make_event("plain-1", EventKind::Die { exit_code: 137 });
+    let destroy = bench.make_event("plain-1", EventKind::Destroy);
+    bench.containers.remove("plain-1");
+    bench.feed(planaria_core::input::Input::Engine(die));
+    bench.feed(planaria_core::input::Input::Engine(destroy));
+    bench.pass(seconds(60));
+    assert!(!bench.has(|e| matches!(
+        e,
+        Effect::Engine {
+            request: planaria_core::engine::EngineCall::Start { .. },
+            ..
+        }
+    )));
+}
+
+#[test]
+fn exit_zero_follows_the_containers_own_policy() {
+    for (policy, healed) in [
+        (RestartPolicy::No, false),
+        (RestartPolicy::OnFailure(0), false),
+        (RestartPolicy::UnlessStopped, true),
+        (RestartPolicy::Always, true),
+    ] {
+        let mut patient = container("plain-1");
+        patient.restart_policy = policy;
+        let mut bench = Bench::leader(vec![patient]);
+        bench.end("plain-1", 0);
+        bench.event("plain-1", EventKind::Die { exit_code: 0 });
+        bench.pass(seconds(10));
+        assert_eq!(!bench.orders().is_empty(), healed, "{policy:?}");
+    }
+}
+
+#[test]
+fn nobodys_patients_are_not_touched() {
+    let mut oneoff = container("one-off");
+    oneoff
+        .labels
+        .insert("com.docker.compose.oneoff".into(), "True".into());
+    let mut other = container("other");
+    other.labels.insert("planaria.group".into(), "else".into());
+    let mut bare = container("bare");
+    bare.labels.clear();
+    let mut old = container("old");
+    old.name = "0123456789ab_worker-1".to_owned();
+    old.id.0.replace_range(..12, "0123456789ab");
+    let mut bench = Bench::leader(vec![oneoff, other, bare, old]);
+    for title in ["one-off", "other", "bare", "0123456789ab_worker-1"] {
+        bench.kill(title);
+    }
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+}
+
+#[test]
+fn a_held_one_is_left_alone_until_the_hold_ends() {
+    let mut bench = Bench::leader(plain());
+    bench.feed(planaria_core::input::Input::Request {
+        id: planaria_core::id::RequestId("1".into()),
+        verb: planaria_core::message::Verb::Hold {
+            names: vec![name("plain-1")],
+            for_s: 60,
+            reason: "maintenance".into(),
+        },
+    });
+    bench.kill("plain-1");
+    bench.pass(seconds(50));
+    assert_eq!(bench.orders(), [""; 0]);
+    bench.pass(seconds(15));
+    assert_eq!(bench.orders(), ["start plain-1"]);
+}

@@ -1,0 +1,14 @@
+//! One member driven from outside: inputs in, effects out, against a small obedient engine and broker.
+//!
+//! Worlds with many members, delays and losses are the simulator's (`planaria-sim`); here each rule has
+//! its plainest case.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bench;
+mod codec;
+mod detection;
+mod election;
+mod healing;
+mod intent;
+mod requests;
