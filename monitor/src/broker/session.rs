@@ -231,17 +231,18 @@ impl Task {
                     self.ears.say(Input::BrokerDisconnected { reason }).await;
                 }
                 Err(error) => {
-                    if matches!(error, BrokerError::Handshake { .. }) {
-                        self.ears.say(Input::BrokerHandshakeFailed).await;
-                    }
                     let reason = error.to_string();
+                    // Hung and gone are different findings: the one ends what the other began.
+                    self.ears
+                        .say(match error {
+                            BrokerError::Handshake { .. } => Input::BrokerHandshakeFailed,
+                            _ => Input::BrokerDisconnected {
+                                reason: reason.clone(),
+                            },
+                        })
+                        .await;
                     if told.as_ref() != Some(&reason) {
                         tracing::warn!(event = "broker_away", "{reason}");
-                        self.ears
-                            .say(Input::BrokerDisconnected {
-                                reason: reason.clone(),
-                            })
-                            .await;
                         told = Some(reason);
                     }
                 }
