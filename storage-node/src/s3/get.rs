@@ -48,18 +48,7 @@ impl Front {
             input.if_unmodified_since.as_ref(),
         )?;
         let (from, to) = span(input.range.as_ref(), object.size)?;
-        let body = match &object.data {
-            ObjectData::Inline(bytes) => {
-                let part = bytes.get(to_usize(from)..to_usize(to)).unwrap_or_default();
-                let bytes = Bytes::copy_from_slice(part);
-                StreamingBlob::wrap(futures::stream::iter([Ok::<_, io::Error>(bytes)]))
-            }
-            ObjectData::Chunks(chunks) => {
-                let pieces = pieces(&view, chunks, from, to)?;
-                drop(view);
-                self.stream(pieces).await?
-            }
-        };
+        let body = self.body(view, &object, from, to).await?;
         let range = input
             .range
             .map(|_| format!("bytes {from}-{}/{}", to.saturating_sub(1), object.size));
@@ -123,7 +112,34 @@ impl Front {
         }))
     }
 
-    async fn find(&self, bucket: &str, key: &str) -> S3Result<(View, ObjectRecord)> {
+    /// The bytes of an object from `from` to before `to`.
+    pub(super) async fn body(
+        &self,
+        view: View,
+        object: &ObjectRecord,
+        from: u64,
+        to: u64,
+    ) -> S3Result<StreamingBlob> {
+        match &object.data {
+            ObjectData::Inline(bytes) => {
+                let part = bytes.get(to_usize(from)..to_usize(to)).unwrap_or_default();
+                let bytes = Bytes::copy_from_slice(part);
+                Ok(StreamingBlob::wrap(futures::stream::iter([Ok::<
+                    _,
+                    io::Error,
+                >(
+                    bytes
+                )])))
+            }
+            ObjectData::Chunks(chunks) => {
+                let pieces = pieces(&view, chunks, from, to)?;
+                drop(view);
+                self.stream(pieces).await
+            }
+        }
+    }
+
+    pub(super) async fn find(&self, bucket: &str, key: &str) -> S3Result<(View, ObjectRecord)> {
         convert::key(key)?;
         let view = self.meta.read().await.map_err(errors::meta)?;
         if let Some(object) = read(&view, &keys::object(bucket, key))? {
@@ -216,7 +232,7 @@ fn pieces(view: &View, chunks: &[ChunkRef], from: u64, to: u64) -> S3Result<VecD
     Ok(pieces)
 }
 
-fn span(range: Option<&Range>, size: u64) -> S3Result<(u64, u64)> {
+pub(super) fn span(range: Option<&Range>, size: u64) -> S3Result<(u64, u64)> {
     let Some(range) = range else {
         return Ok((0, size));
     };

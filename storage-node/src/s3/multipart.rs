@@ -1,8 +1,8 @@
 //! Multipart uploads.
 
-use super::get::failed;
+use super::get::{failed, span};
 use super::list::{page_size, wants_url};
-use super::put::{Expected, announced};
+use super::put::{Expected, Received, announced};
 use super::{Front, convert, errors};
 use crate::meta::StoreError;
 use planaria_storage_core::listing::{self, Line, Query};
@@ -10,9 +10,10 @@ use planaria_storage_core::{BucketRecord, Command, Reply, UploadId, UploadRecord
 use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, Checksum, CommonPrefix,
-    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CreateMultipartUploadInput,
-    CreateMultipartUploadOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
-    ListPartsInput, ListPartsOutput, MultipartUpload, Part, UploadPartInput, UploadPartOutput,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CopyPartResult, CopySource,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part, Range,
+    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -90,20 +91,8 @@ impl Front {
             announced,
         };
         let received = self.receive(input.body, expected, false).await?;
-        let copies = self.data.copies();
-        let now_ms = convert::now_ms();
-        self.name(&received.placings, |stored| Command::PutPart {
-            bucket: input.bucket.clone(),
-            key: input.key.clone(),
-            upload,
-            number,
-            size: received.size,
-            md5: received.md5,
-            stored,
-            copies,
-            now_ms,
-        })
-        .await?;
+        self.keep_part((&input.bucket, &input.key), upload, number, &received)
+            .await?;
         let checksum = received.checksum;
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(convert::etag(&convert::hex(&received.md5))),
@@ -113,6 +102,85 @@ impl Front {
             checksum_sha1: checksum.checksum_sha1,
             checksum_sha256: checksum.checksum_sha256,
             ..UploadPartOutput::default()
+        }))
+    }
+
+    async fn keep_part(
+        &self,
+        (bucket, key): (&str, &str),
+        upload: UploadId,
+        number: u16,
+        received: &Received,
+    ) -> S3Result<u64> {
+        let copies = self.data.copies();
+        let now_ms = convert::now_ms();
+        self.name(&received.placings, |stored| Command::PutPart {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            upload,
+            number,
+            size: received.size,
+            md5: received.md5,
+            stored,
+            copies,
+            now_ms,
+        })
+        .await?;
+        Ok(now_ms)
+    }
+
+    /// A part that is a range of an object. Its bytes are read and written again: a range seldom
+    /// begins where a chunk does.
+    pub(super) async fn copy_part(
+        &self,
+        input: UploadPartCopyInput,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let upload = upload_id(&input.upload_id)?;
+        let number = part_number(input.part_number)?;
+        let CopySource::Bucket {
+            bucket,
+            key,
+            version_id: None,
+        } = &input.copy_source
+        else {
+            return Err(s3_error!(
+                NotImplemented,
+                "only plain sources can be copied"
+            ));
+        };
+        let (view, object) = self.find(bucket, key).await?;
+        let checked = convert::check_read(
+            &object,
+            input.copy_source_if_match.as_ref(),
+            input.copy_source_if_none_match.as_ref(),
+            input.copy_source_if_modified_since.as_ref(),
+            input.copy_source_if_unmodified_since.as_ref(),
+        );
+        // For a copy there is no "not modified": the condition has failed.
+        checked.map_err(|_| s3_error!(PreconditionFailed, "the condition does not hold"))?;
+        let range = match input.copy_source_range.as_deref().map(Range::parse) {
+            None => None,
+            Some(Ok(range)) => Some(range),
+            Some(Err(_)) => return Err(s3_error!(InvalidArgument, "a malformed range")),
+        };
+        let (from, to) = span(range.as_ref(), object.size)?;
+        let body = self.body(view, &object, from, to).await?;
+        let length = i64::try_from(to - from).ok();
+        let expected = Expected {
+            length,
+            ..Expected::default()
+        };
+        let received = self.receive(Some(body), expected, false).await?;
+        let at = self
+            .keep_part((&input.bucket, &input.key), upload, number, &received)
+            .await?;
+        Ok(S3Response::new(UploadPartCopyOutput {
+            copy_part_result: Some(CopyPartResult {
+                e_tag: Some(convert::etag(&convert::hex(&received.md5))),
+                last_modified: Some(convert::timestamp(at)),
+                ..CopyPartResult::default()
+            }),
+            ..UploadPartCopyOutput::default()
         }))
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How many connections are served at once.
-const MAX_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: u32 = 512;
 /// How long a client may take for a request's head: slow ones must not hold places for ever.
 const HEADER_PATIENCE: Duration = Duration::from_secs(20);
 /// Rest after a failed accept: file descriptors may be exhausted.
@@ -75,11 +75,11 @@ pub async fn serve(listener: TcpListener, front: Front, gate: Gate, stop: Cancel
     builder.set_auth(gate.auth);
     builder.set_access(SignedFor(gate.region));
     let service = builder.build();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         };
         let Ok((stream, _)) = accepted else {
             tokio::time::sleep(ACCEPT_REST).await;
@@ -110,6 +110,8 @@ pub async fn serve(listener: TcpListener, front: Front, gate: Gate, stop: Cancel
             drop(place);
         });
     }
+    // Every connection gives its place back when it has ended.
+    let _ = places.acquire_many(MAX_CONNECTIONS).await;
 }
 
 #[cfg(test)]
