@@ -32,9 +32,12 @@ impl Election {
         if boot == self.boot || term.boot != boot {
             return Claim::Refused;
         }
-        if term.number > self.seen.saturating_add(TERM_LEAP_MAX) && self.seen > 0
-            || term.number > u64::MAX / 2
-        {
+        if term.number > self.seen.saturating_add(TERM_LEAP_MAX) {
+            return Claim::Refused;
+        }
+        let attended = self.valid_leader(now).is_some_and(|leader| leader.token);
+        if !token && attended && self.connected.is_some() && self.office.is_none() {
+            // An office without the token means nothing where the one with it is heard.
             return Claim::Refused;
         }
         if let Some(leader) = &mut self.leader

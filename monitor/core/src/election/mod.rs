@@ -174,8 +174,12 @@ impl Election {
 
     /// From then on no leader's beat was heard for two intervals, so that starts need no office (rule 2).
     pub(crate) fn unattended_from(&self) -> Instant {
-        let heard = self.leader.as_ref().map_or(self.booted, |l| l.heard);
-        heard.max(self.booted) + self.config.leader_beat_interval * 2
+        let silence = self.config.leader_beat_interval * 2;
+        match &self.leader {
+            Some(leader) => leader.heard.max(self.booted) + silence,
+            // One that has just booted knows of no hold and no quarantine: it listens for a lease first.
+            None => self.booted + silence + self.config.lease,
+        }
     }
 
     /// Higher wins. Stable while candidates come back: the dead keep their place in the beat's list.

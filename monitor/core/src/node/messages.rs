@@ -3,7 +3,7 @@
 use super::Node;
 use crate::detector::Heard;
 use crate::election::Claim;
-use crate::id::{BootId, MemberName};
+use crate::id::{BootId, ContainerId, MemberName};
 use crate::message::{Beat, Body, Envelope, Heartbeat};
 use crate::time::Instant;
 use std::time::Duration;
@@ -14,6 +14,20 @@ const RELAYED_MAX: usize = 64;
 const RELAY_PATIENCE: Duration = Duration::from_secs(2);
 /// A new leader is told that one lives within this, not by everybody in the same moment.
 const GREET_WITHIN: Duration = Duration::from_millis(200);
+
+/// Who was in quarantine in one beat of a term and is not in the next.
+fn released<'a>(before: &'a Beat, after: &'a Beat) -> impl Iterator<Item = &'a ContainerId> {
+    let still = |id: &ContainerId| {
+        let record = after.records.iter().find(|record| record.container == *id);
+        record.is_some_and(|record| record.quarantined_ms.is_some())
+    };
+    before
+        .records
+        .iter()
+        .filter(|record| record.quarantined_ms.is_some())
+        .map(|record| &record.container)
+        .filter(move |id| !still(id))
+}
 
 impl Node {
     /// Through the broker.
@@ -68,7 +82,7 @@ impl Node {
                 }
             }
             Body::Request { id, verb } => self.asked_by_other(now, &id, &verb),
-            Body::Result { id, outcome } => self.answered(id, outcome),
+            Body::Result { id, outcome } => self.answered(&id, outcome),
             _ => {}
         }
     }
@@ -103,6 +117,12 @@ impl Node {
         }
         self.election.ranks.clone_from(&beat.ranks);
         if let Some(supervisor) = &mut self.supervisor {
+            if let Some((_, before)) = self.last_beat.as_ref().filter(|(_, b)| b.term == beat.term)
+            {
+                for id in released(before, &beat) {
+                    supervisor.released(id);
+                }
+            }
             supervisor.adopt(now, &beat.records, Some(&beat.holds));
             supervisor.forces_elsewhere(now, &beat.tickets);
         }

@@ -58,8 +58,8 @@ pub struct Node {
     office: Option<Term>,
     /// The newest beat of a leader that was believed.
     last_beat: Option<(Instant, Beat)>,
-    /// Requests passed on, until when an answer is awaited.
-    asked: BTreeMap<RequestId, Instant>,
+    /// Requests of this member's own people that are not answered yet.
+    asked: BTreeMap<RequestId, requests::Asked>,
     /// Probes made for others: nonce of ours, who asked, its nonce, until when.
     relayed: BTreeMap<u64, (MemberName, u64, Instant)>,
     saved_term: u64,
@@ -159,7 +159,7 @@ impl Node {
             self.election.deadline(now),
             supervisor,
             hung,
-            self.asked.values().min().copied(),
+            self.asked.values().map(|asked| asked.until).min(),
         ]
         .into_iter()
         .flatten()
@@ -266,6 +266,7 @@ impl Node {
         for finding in self.detector.sweep(now, &mut self.out) {
             self.found(now, finding);
         }
+        self.pass_requests_on(now);
         self.expire_requests(now);
     }
 

@@ -13,6 +13,14 @@ const ASKED_MAX: usize = 64;
 /// A leader answers within milliseconds; an election within a lease or two.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A request that awaits its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) until: Instant,
+    /// Not passed on yet: no leader is known.
+    waiting: Option<Verb>,
+}
+
 fn key(verb: &Verb) -> &'static str {
     match verb {
         Verb::Heal { .. } => "request.heal",
@@ -50,20 +58,44 @@ impl Node {
             self.out.push(Effect::Answer { id, outcome });
             return;
         }
-        if connected && self.election.valid_leader(now).is_some() && self.asked.len() < ASKED_MAX {
-            self.asked.insert(id.clone(), now + ANSWER_PATIENCE);
-            self.out.publish(key(&verb), Body::Request { id, verb });
+        if attack || self.asked.len() >= ASKED_MAX {
+            let outcome = Outcome {
+                accepted: false,
+                text: "the broker is away; try again in a few seconds".to_owned(),
+            };
+            self.out.push(Effect::Answer { id, outcome });
             return;
         }
-        let outcome = if self.supervisor.is_some() && !attack {
-            self.execute(now, &verb)
-        } else {
-            Outcome {
-                accepted: false,
-                text: "no leader is known; try again in a few seconds, or ask a healer".to_owned(),
-            }
+        let asked = Asked {
+            until: now + ANSWER_PATIENCE,
+            waiting: Some(verb),
         };
-        self.out.push(Effect::Answer { id, outcome });
+        self.asked.insert(id, asked);
+        self.pass_requests_on(now);
+    }
+
+    /// What waited for a leader goes to it, or is done here where this member became it.
+    pub(super) fn pass_requests_on(&mut self, now: Instant) {
+        let waiting = self.asked.values().any(|asked| asked.waiting.is_some());
+        let leads = self.election.office.is_some();
+        let connected = self.broker == BrokerState::Connected;
+        let known = connected && self.election.valid_leader(now).is_some();
+        if !waiting || !leads && !known {
+            return;
+        }
+        let ids: Vec<RequestId> = self.asked.keys().cloned().collect();
+        for id in ids {
+            let asked = self.asked.get_mut(&id);
+            let Some(verb) = asked.and_then(|asked| asked.waiting.take()) else {
+                continue;
+            };
+            if leads {
+                let outcome = self.execute(now, &verb);
+                self.answered(&id, outcome);
+            } else {
+                self.out.publish(key(&verb), Body::Request { id, verb });
+            }
+        }
     }
 
     /// Through the broker: only the leader does it.
@@ -121,8 +153,9 @@ impl Node {
         }
     }
 
-    pub(super) fn answered(&mut self, id: RequestId, outcome: Outcome) {
-        if self.asked.remove(&id).is_some() {
+    pub(super) fn answered(&mut self, id: &RequestId, outcome: Outcome) {
+        if self.asked.remove(id).is_some() {
+            let id = id.clone();
             self.out.push(Effect::Answer { id, outcome });
         }
     }
@@ -134,14 +167,18 @@ impl Node {
         let late: Vec<RequestId> = self
             .asked
             .iter()
-            .filter(|(_, until)| now >= **until)
+            .filter(|(_, asked)| now >= asked.until)
             .map(|(id, _)| id.clone())
             .collect();
         for id in late {
-            self.asked.remove(&id);
+            let unsent = self.asked.remove(&id).and_then(|asked| asked.waiting);
+            let text = match unsent {
+                Some(_) => "no leader is known; try again in a few seconds",
+                None => "the leader did not answer; try again",
+            };
             let outcome = Outcome {
                 accepted: false,
-                text: "the leader did not answer; try again".to_owned(),
+                text: text.to_owned(),
             };
             self.out.push(Effect::Answer { id, outcome });
         }

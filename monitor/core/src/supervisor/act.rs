@@ -6,7 +6,7 @@ use super::{
     ANNOUNCE, DEPENDENCY_MAX, Exit, FORCES_MAX, HARD_KILL_MAX, Patient, SETTLE_MAX, Supervisor,
 };
 use crate::detector::Detector;
-use crate::engine::{ContainerState, EngineCall, Expectation};
+use crate::engine::{ContainerState, EngineCall, Expectation, Health};
 use crate::message::{IncidentOutcome, RestartReason};
 use crate::out::Out;
 use crate::time::Instant;
@@ -137,7 +137,7 @@ impl Supervisor {
         let may = if ticket.is_force() {
             self.mandate.force_until.is_some() || self.mandate.broker_force
         } else {
-            self.mandate.start_at.is_some()
+            self.mandate.start_at.is_some_and(|at| now >= at)
         };
         let void = !same || !fits || healed && ticket.is_force() || !may;
         if void || self.is_held(patient, care) {
@@ -173,6 +173,9 @@ impl Supervisor {
                 .is_none_or(|name| !ears.knows(name) || ears.heard_since(name, began));
         if !patient.is_running() {
             let note = Some(("failed", "it went down again".to_owned()));
+            self.close(now, patient, IncidentOutcome::Failed, note, out);
+        } else if patient.info.health == Some(Health::Unhealthy) {
+            let note = Some(("failed", "it is unhealthy again".to_owned()));
             self.close(now, patient, IncidentOutcome::Failed, note, out);
         } else if policy::is_well(&patient.info) && heard {
             let outcome = if ticket.plan == Plan::Engine {

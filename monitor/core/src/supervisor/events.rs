@@ -137,6 +137,12 @@ impl Supervisor {
             _ => None,
         };
         let reason = match patient.exit.take() {
+            // We start nothing in quarantine: a person did, and nothing is held against it any more.
+            Some(exit) if exit.was_death() && patient.intensity.quarantined.is_some() => {
+                patient.intensity.clear();
+                self.unsaved = true;
+                RestartReason::Requested
+            }
             Some(exit) if exit.was_death() => {
                 patient.intensity.count(now);
                 super::exit::reason(patient)

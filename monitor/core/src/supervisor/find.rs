@@ -189,8 +189,11 @@ impl Supervisor {
             return None;
         }
         let incarnation = patient.info.started_at.clone();
+        let not_before = now + patient.intensity.backoff(&self.config);
         let force = |reason, evidence, plan, sign| {
-            Some(Ticket::new(reason, evidence, plan, incarnation, sign, now))
+            let mut ticket = Ticket::new(reason, evidence, plan, incarnation, sign, now);
+            ticket.not_before = not_before;
+            Some(ticket)
         };
         if let Some(since) = patient.stuck_since
             && patient.info.process_state == Some('T')

@@ -166,7 +166,10 @@ impl Supervisor {
         let wake = self.wakes.first().map(|(at, _)| *at);
         let lost = self.calls.values().map(|(at, _)| *at + CALL_LOST).min();
         let hold = self.holds.deadline();
-        [wake.filter(|_| self.trusted), lost, self.list_due, hold]
+        let list = self
+            .list_due
+            .filter(|_| self.connected && self.listing.is_none());
+        [wake.filter(|_| self.trusted), lost, list, hold]
             .into_iter()
             .flatten()
             .min()
@@ -267,7 +270,9 @@ impl Supervisor {
                 .suspicion
                 .as_ref()
                 .is_some_and(|s| s.reason == crate::message::RestartReason::Hung);
-            if refuted && !patient.in_force() {
+            if refuted && patient.in_force() {
+                patient.refuted = true;
+            } else if refuted {
                 patient.suspicion = None;
             }
             self.dirty.insert(id);

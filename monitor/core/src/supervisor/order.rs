@@ -1,6 +1,6 @@
 //! The answer to an order: done, refused, too late, or unknown.
 
-use super::ticket::Phase;
+use super::ticket::{Phase, Plan};
 use super::{Patient, Supervisor};
 use crate::engine::EngineError;
 use crate::id::CallId;
@@ -37,6 +37,22 @@ impl Supervisor {
         patient.look_at = None;
         match result {
             Ok(()) => Self::effect_expected(patient, now, grace),
+            Err(EngineError::TimedOut | EngineError::Unreachable { .. })
+                if patient.is_running()
+                    && patient
+                        .ticket
+                        .as_ref()
+                        .is_some_and(|ticket| matches!(ticket.plan, Plan::Force { .. })) =>
+            {
+                // Nobody knows whether it was signalled: no second, harder signal on that ground. If it
+                // ends, that is a death like any other; if it lives, it is judged anew.
+                if std::mem::take(&mut patient.refuted) {
+                    patient.suspicion = None;
+                }
+                let note = Some(("failed", "no answer from the engine in time".to_owned()));
+                self.close(now, patient, IncidentOutcome::Failed, note, out);
+                patient.look_later(now + LOOK_AGAIN);
+            }
             // It may have been done: what is seen decides.
             Err(EngineError::TimedOut | EngineError::Unreachable { .. }) => {
                 Self::effect_expected(patient, now, grace);

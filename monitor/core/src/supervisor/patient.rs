@@ -92,6 +92,8 @@ pub(crate) struct Patient {
     pub(super) home: Vec<Attachment>,
     pub(super) cut_since: Option<Instant>,
     pub(super) suspicion: Option<Suspicion>,
+    /// It was heard while a force on it was in flight.
+    pub(super) refuted: bool,
     pub(crate) intensity: Intensity,
     pub(crate) ticket: Option<Ticket>,
     /// A start is due since then: the escape from waiting for a dependency.
@@ -126,6 +128,7 @@ impl Patient {
             home: Vec::new(),
             cut_since: None,
             suspicion: None,
+            refuted: false,
             intensity: Intensity::default(),
             ticket: None,
             due_since: None,

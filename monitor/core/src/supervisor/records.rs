@@ -1,7 +1,7 @@
 //! What must outlive a leader: intents, counts, quarantines, holds, forces in flight.
 
 use super::{Exit, Patient, Supervisor};
-use crate::id::{Incarnation, MemberName};
+use crate::id::{ContainerId, Incarnation, MemberName};
 use crate::message::{Hold, MemberState, MemberView, PatientRecord, TicketView};
 use crate::time::Instant;
 use std::time::Duration;
@@ -84,6 +84,15 @@ impl Supervisor {
         {
             self.unsaved = true;
             self.dirty_all();
+        }
+    }
+
+    /// The leader ended its quarantine within its own term: a person released it.
+    pub(crate) fn released(&mut self, id: &ContainerId) {
+        if let Some(patient) = self.patients.get_mut(id) {
+            patient.intensity.clear();
+            self.unsaved = true;
+            self.dirty.insert(id.clone());
         }
     }
 

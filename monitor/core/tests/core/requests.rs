@@ -76,7 +76,9 @@ fn release_gives_a_clean_count() {
 fn a_member_passes_a_request_on_and_hands_the_answer_back() {
     let mut bench = Bench::new(Role::Member);
     let resume = Verb::Resume { names: Vec::new() };
-    assert!(!ask(&mut bench, "0", resume.clone()).unwrap().accepted);
+    assert_eq!(ask(&mut bench, "0", resume.clone()), None);
+    bench.pass(seconds(11));
+    assert!(!answer(&bench, "0").unwrap().accepted, "no leader is known");
     bench.feed(Input::BrokerConnected);
     let beat = bench.beat_of("healer-3", 3, 1);
     bench.say("healer-3", 3, Body::Beat(Box::new(beat)));
@@ -136,4 +138,46 @@ fn a_hold_survives_a_change_of_leader() {
     next.kill("plain-1");
     next.pass(seconds(20));
     assert_eq!(next.orders(), [""; 0]);
+}
+
+#[test]
+fn what_is_asked_while_no_leader_is_known_waits_for_one() {
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![container("plain-1")]);
+    let hold = Verb::Hold {
+        names: Vec::new(),
+        for_s: 600,
+        reason: "works".into(),
+    };
+    assert_eq!(ask(&mut bench, "1", hold), None);
+    bench.pass(seconds(4));
+    bench.office();
+    assert!(answer(&bench, "1").unwrap().accepted);
+    bench.pass(seconds(2));
+    assert_eq!(bench.last_beat().holds.len(), 1);
+}
+
+#[test]
+fn a_release_is_heard_by_those_that_do_not_lead() {
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![container("plain-1")]);
+    bench.feed(Input::BrokerConnected);
+    let mut beat = bench.beat_of("healer-3", 3, 5);
+    beat.records.push(planaria_core::message::PatientRecord {
+        container: container("plain-1").id,
+        name: "plain-1".into(),
+        stopped: None,
+        restarts_ms_ago: vec![5000, 4000, 3000, 2000, 1000],
+        quarantined_ms: Some(500),
+    });
+    bench.say("healer-3", 3, Body::Beat(Box::new(beat.clone())));
+    beat.records.clear();
+    bench.say("healer-3", 3, Body::Beat(Box::new(beat)));
+    bench.pass(seconds(4));
+    bench.feed(Input::TokenGranted {
+        channel: crate::bench::CHANNEL,
+    });
+    bench.pass(seconds(12));
+    bench.kill("plain-1");
+    assert_eq!(bench.orders(), ["start plain-1"]);
 }
