@@ -386,6 +386,7 @@ impl World {
             cont.facts.restart_policy,
             RestartPolicy::No | RestartPolicy::OnFailure(_)
         ) && cont.facts.exit_code == 0
+            && !cont.manual
             && cont.facts.started_at.is_some();
         if clean_end && cont.facts.error.is_empty() {
             self.violate(Rule::Intent, || {
@@ -394,8 +395,9 @@ impl World {
             return;
         }
         // Three seconds of slack: the start that is judged now takes effect later.
+        // Twice the limit: a healer that was away counts only what it was told of.
         let recent = cont.restarts_within(self.now, window - 3 * S);
-        if recent >= limit && truth.died && !truth.tainted {
+        if recent >= 2 * limit && truth.died && !truth.tainted {
             self.violate(Rule::Intensity, || {
                 format!("{by} starts {name} although it was restarted {recent} times of late")
             });

@@ -339,7 +339,11 @@ impl World {
                 self.conts[index].facts.name
             )
         });
-        if outcome.accepted {
+        // Where no leader is known a healer holds for itself alone.
+        let known = self.procs[index]
+            .as_ref()
+            .is_some_and(|proc| proc.node.status(self.instant()).leader.is_some());
+        if outcome.accepted && known {
             match self.ledger.question(id) {
                 Some(Verb::Hold { names, for_s, .. }) => {
                     let until = now + for_s * S;

@@ -9,6 +9,9 @@ use planaria_core::id::HostId;
 use planaria_core::input::Input;
 use std::collections::VecDeque;
 
+/// A stop that is followed by the engine's own end within this may have been the engine's.
+const STOP_BELIEVED: u64 = 6 * S;
+
 /// The engine remembers so many events, three of them for each health check.
 const RING: usize = 256;
 
@@ -214,6 +217,12 @@ impl World {
         }
         for index in 0..self.procs.len() {
             self.stream_breaks(index);
+        }
+        for cont in &mut self.conts {
+            // A stop is believed once the engine has answered for a while after it (rule 6).
+            if matches!(cont.truth.will, Will::Stopped(at) if self.now - at < STOP_BELIEVED) {
+                cont.truth.will = Will::Open;
+            }
         }
         self.engine.down = true;
         self.engine.session += 1;

@@ -83,12 +83,17 @@ impl World {
     }
 
     pub(crate) fn start_fails(&mut self, index: usize) {
+        let now = self.now;
         let cont = &mut self.conts[index];
         cont.starting = false;
         if cont.facts.state == ContainerState::Restarting {
             cont.facts.state = ContainerState::Exited;
         }
         cont.nature.start_failures = cont.nature.start_failures.saturating_sub(1);
+        if cont.truth.died {
+            // An attempt is an attempt.
+            cont.truth.restarts.push_back(now);
+        }
         cont.facts.error = "port is already allocated".into();
         cont.facts.exit_code = 128;
         self.trace.note(self.now, "start_fails", index, || {
@@ -467,7 +472,9 @@ impl World {
             return;
         };
         self.emit(index, EventKind::Stop);
-        if stop.then != Then::Daemon {
+        // A person may have started it again before the stop returned.
+        let down = !self.conts[index].lives() && !self.conts[index].starting;
+        if stop.then != Then::Daemon && down {
             // Also within a restart: until its start comes it is stopped.
             self.conts[index].truth.will = Will::Stopped(now);
         }

@@ -148,25 +148,24 @@ impl World {
 
     /// A client that heard nothing for two heartbeats closes its connection.
     pub(crate) fn give_up(&mut self, proc: usize, life: u64, conn: ConnId) {
-        let cut = self
-            .broker
-            .conns
-            .get(&conn)
-            .is_some_and(|client| client.cut);
-        if !self.broker_hung() && !cut || self.conts[proc].freeze != 0 {
-            return;
-        }
         let up = self
             .proc(proc, life)
             .is_some_and(|proc| proc.link == Link::Up(conn));
-        if up {
-            self.hang_up(conn);
-            self.work(
-                proc,
-                life,
-                Work::LinkDown(conn, "no heartbeat from the broker"),
-            );
+        // The broker may have closed it where the news could not get through.
+        let deaf = self.broker.conns.get(&conn).is_none_or(|client| client.cut);
+        if !up || !self.broker_hung() && !deaf {
+            return;
         }
+        if self.conts[proc].freeze != 0 {
+            self.after(500 * MS, Event::GiveUp { proc, life, conn });
+            return;
+        }
+        self.hang_up(conn);
+        self.work(
+            proc,
+            life,
+            Work::LinkDown(conn, "no heartbeat from the broker"),
+        );
     }
 
     /// The client's end of a connection is closed; a cut link does not tell the broker.

@@ -1,5 +1,11 @@
 //! Every story, a hundred disasters, determinism, and a checker that bites.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what fails in a helper fails its test"
+)]
+
 use planaria_sim::{SCENARIOS, run_seed};
 
 /// Each story is told in this many worlds.
