@@ -23,6 +23,8 @@ pub struct Source {
     own: watch::Receiver<Arc<Status>>,
     /// What the leader answered last, and when.
     answer: Option<(Status, Instant)>,
+    /// Incidents of all leaders so far, newest first, at most [`INCIDENTS_KEPT`].
+    history: Vec<Incident>,
     stale_since_ms: Option<u64>,
     out: watch::Sender<Arc<Snapshot>>,
     asking: watch::Receiver<Option<Status>>,
@@ -42,7 +44,7 @@ impl Source {
         F: Future<Output = Option<Status>> + Send + 'static,
     {
         let first = (**own.borrow()).clone();
-        let known = merge(&first, None, None);
+        let known = merge(&first, None, None, &[]);
         // Numbers go on from the time, so that a browser that returns after a restart of the console
         // never has a number that means another moment.
         let (out, snapshots) = watch::channel(Arc::new(Snapshot::new(now_ms(), known)));
@@ -54,6 +56,7 @@ impl Source {
                 own,
                 answer: None,
                 stale_since_ms: None,
+                history: Vec::new(),
                 out,
                 asking,
                 leader,
@@ -91,6 +94,7 @@ impl Source {
         if let Some(answer) = news
             && self.answer.as_ref().is_none_or(|(old, _)| *old != answer)
         {
+            self.history = join(&answer.incidents, &self.history);
             self.answer = Some((answer, Instant::now()));
         }
         let fresh = self
@@ -105,7 +109,7 @@ impl Source {
             self.stale_since_ms.or(Some(now_ms()))
         };
         let old = self.answer.as_ref().map(|(answer, _)| answer);
-        let mut known = merge(&own, fresh, old);
+        let mut known = merge(&own, fresh, old, &self.history);
         known.stale = self.stale_since_ms.is_some();
         known.stale_since_ms = self.stale_since_ms;
         let next = self.out.borrow().then(known);
@@ -138,19 +142,24 @@ async fn ask_on<A, F>(
     }
 }
 
-/// The leader's fresh words where there are any and they are of no older term; the embedded monitor's
-/// otherwise, with the incidents that were known before.
-fn merge(own: &Status, fresh: Option<&Status>, old: Option<&Status>) -> Known {
+/// The leader's fresh words where there are any and they are of no older term, the embedded monitor's
+/// otherwise; with all incidents that are remembered, whichever leader they were of.
+fn merge(
+    own: &Status,
+    fresh: Option<&Status>,
+    old: Option<&Status>,
+    history: &[Incident],
+) -> Known {
     let best = fresh.filter(|answer| answer.is_leader && answer.term >= own.term);
     let mut status = best.unwrap_or(own).clone();
     let source = status.node.clone();
     // How the broker looks from here matters to the page: from the leader it may look otherwise.
     status.broker = own.broker;
+    status.incidents = join(&status.incidents, history);
     if best.is_none()
         && let Some(old) = old
     {
         status.docker = old.docker;
-        status.incidents = join(&status.incidents, &old.incidents);
         if status.alerts.is_empty() {
             status.alerts.clone_from(&old.alerts);
         }
@@ -203,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_leaders_words_win() {
-        let known = merge(&own(), Some(&leaders_words()), None);
+        let known = merge(&own(), Some(&leaders_words()), None, &[]);
         assert_eq!(
             (known.source.as_str(), known.status.incidents.len()),
             ("healer-3", 5)
@@ -215,7 +224,7 @@ mod tests {
         let mut newer = own();
         newer.term = 9;
         let old = leaders_words();
-        let known = merge(&newer, Some(&old), Some(&old));
+        let known = merge(&newer, Some(&old), Some(&old), &old.incidents);
         assert_eq!((known.source.as_str(), known.status.term), ("console", 9));
         assert_eq!(
             known.status.incidents.len(),
