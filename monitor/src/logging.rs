@@ -21,7 +21,7 @@ pub fn init(settings: &Settings) {
     let default = Targets::new()
         .with_default(level)
         .with_target("lapin", LevelFilter::OFF)
-        .with_target("openraft", LevelFilter::ERROR)
+        .with_target("openraft", LevelFilter::OFF)
         .with_target("s3s", LevelFilter::OFF)
         .with_target("hyper", LevelFilter::WARN);
     let filter = std::env::var("RUST_LOG")

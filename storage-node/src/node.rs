@@ -7,7 +7,7 @@ use crate::identity::IdentityFile;
 use crate::meta::{JournalError, LogStore, Meta, Network, Raft, Reader, StateMachine};
 use crate::peer::{Answer, Ask, Card, Fault, NodeStatus, Peers, Secret, Service};
 use crate::s3::Front;
-use crate::work::{Cluster, Others, Repair, Synced, collect};
+use crate::work::{Cluster, Others, Repair, Synced, collect, owed};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -145,6 +145,7 @@ impl Node {
         let mut workers = JoinSet::new();
         workers.spawn(cluster.clone().run());
         let repair = Repair {
+            name: config.name.clone(),
             meta: meta.clone(),
             data: data.clone(),
             others,
@@ -381,7 +382,14 @@ fn status(cluster: &Cluster, data: &Data, synced: &Synced) -> NodeStatus {
         ServerState::Shutdown => "stopping",
     };
     let applied = reader.applied();
-    let owed = synced.owed.load(Ordering::Relaxed);
+    // As of the state machine now: what the repair last saw may be older than a change of disks.
+    let owed = cluster
+        .meta
+        .stale()
+        .map_err(Into::into)
+        .and_then(|view| owed(&view));
+    let known = owed.is_ok();
+    let owed = owed.map_or(0, |owed| owed.len() as u64);
     let caught_up = metrics.last_log_index.unwrap_or(0) <= applied;
     let nodes = membership
         .nodes()
@@ -416,6 +424,7 @@ fn status(cluster: &Cluster, data: &Data, synced: &Synced) -> NodeStatus {
             && metrics.current_leader.is_some()
             && caught_up
             && synced.compared.load(Ordering::Relaxed)
+            && known
             && owed == 0,
         owed,
         disk_full: data.store().is_full(),

@@ -176,8 +176,8 @@ pub enum Command {
     },
     /// Condemns chunks that nobody names; those that somebody does are left alone.
     Condemn {
-        /// The chunks, each with the disks where a copy without a record was found.
-        chunks: Vec<(ChunkId, Vec<DiskId>)>,
+        /// The chunks.
+        chunks: Vec<ChunkId>,
     },
     /// A disk reports that it removed its copies of condemned chunks.
     Reaped {

@@ -107,7 +107,8 @@ pub struct ChunkRecord {
     pub references: u64,
     /// How many copies are wanted.
     pub copies: u8,
-    /// The disks that acknowledged a durable copy and have not reported it lost.
+    /// The disks that acknowledged a durable copy and have not reported it lost; of a condemned
+    /// chunk, those that have not yet said that they hold none.
     pub disks: Vec<DiskId>,
     /// Set to the log index at which it was condemned: nobody needed it then. Copies of that
     /// generation or older are being removed.

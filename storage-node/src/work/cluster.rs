@@ -8,6 +8,7 @@
 //!           had before is removed, in one change
 //! ```
 
+use super::repair::owed;
 use crate::identity::IdentityFile;
 use crate::meta::{Meta, NodeInfo};
 use crate::peer::{Answer, Ask, Fault, Lane, NodeStatus, Peers};
@@ -79,8 +80,10 @@ impl Cluster {
     /// Runs for ever.
     pub async fn run(self) {
         let mut told = false;
+        let mut silent = BTreeSet::new();
         loop {
             self.ask_all().await;
+            self.tell(&mut silent);
             let belongs = self.belongs();
             if !belongs {
                 if !told {
@@ -124,6 +127,28 @@ impl Cluster {
             }
         });
         futures::future::join_all(asks).await;
+    }
+
+    /// Says once who has fallen silent, and once that it is back.
+    fn tell(&self, silent: &mut BTreeSet<String>) {
+        let metrics = self.meta.metrics();
+        for (_, node) in metrics.membership_config.membership().nodes() {
+            let Some((status, ago)) = self.others.get(&node.addr) else {
+                continue;
+            };
+            let name = &node.name;
+            if ago < ALIVE && silent.remove(name) {
+                tracing::info!(event = "peer_back", peer = %name, start = status.boot, "Peer {name} came back (start {})", status.boot);
+            } else if ago >= ALIVE && silent.insert(name.clone()) {
+                let owed = self
+                    .meta
+                    .stale()
+                    .map_err(Into::into)
+                    .and_then(|view| owed(&view));
+                let owed = owed.map_or(0, |owed| owed.len());
+                tracing::warn!(event = "peer_silent", peer = %name, owed, "Peer {name} does not answer, {owed} chunks owed");
+            }
+        }
     }
 
     async fn find(&self) {
@@ -267,7 +292,9 @@ impl Cluster {
         if metrics.state != ServerState::Leader {
             return Err(Fault::NotLeader(metrics.current_leader.map(DiskId)));
         }
-        let membership = metrics.membership_config.membership().clone();
+        // A leader that was restarted may lead nobody: without a majority nothing begins.
+        self.meta.read_index_as_leader().await?;
+        let membership = self.meta.metrics().membership_config.membership().clone();
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
         if voters.contains(&disk.0) {
             return Ok(());

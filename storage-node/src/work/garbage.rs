@@ -16,8 +16,9 @@ const ROUND: Duration = Duration::from_secs(5);
 /// How many chunks go into one entry.
 const PAGE: usize = 512;
 /// After how many rounds the disk is searched for chunks that no record knows: what an upload
-/// left behind that was never finished. One that is found in two searches is condemned.
-const SEARCH_EVERY: u64 = 120;
+/// left behind that was never finished. One that is found in two searches, an hour apart, is
+/// condemned; a part that is still being received then has to be sent again.
+const SEARCH_EVERY: u64 = 720;
 /// How many such are remembered from one search to the next.
 const MAX_STRAYS: usize = 65_536;
 
@@ -62,9 +63,9 @@ async fn condemn(meta: &Meta) -> Result<(), MetaError> {
         let view = meta.stale()?;
         keys_with(&view, &[keys::UNNAMED], &[], PAGE).map_err(StoreError::from)?
     };
-    let chunks: Vec<_> = found
+    let chunks: Vec<ChunkId> = found
         .iter()
-        .filter_map(|key| Some((keys::chunk_of(keys::UNNAMED, key)?, Vec::new())))
+        .filter_map(|key| keys::chunk_of(keys::UNNAMED, key))
         .collect();
     if chunks.is_empty() {
         return Ok(());
@@ -111,21 +112,25 @@ async fn search(
     data: &Data,
     before: &BTreeSet<ChunkId>,
 ) -> Result<BTreeSet<ChunkId>, MetaError> {
-    let mut now = BTreeSet::new();
-    let mut old = Vec::new();
-    {
-        let view = meta.read().await?;
-        for (id, _) in data.store().page(None, usize::MAX) {
+    let view = meta.read().await?;
+    let (store, before) = (data.store().clone(), before.clone());
+    let searched = tokio::task::spawn_blocking(move || {
+        let (mut now, mut old) = (BTreeSet::new(), Vec::new());
+        for (id, _) in store.page(None, usize::MAX) {
             if record(&view, &id)?.is_some() {
                 continue;
             }
             if before.contains(&id) {
-                old.push((id, vec![meta.disk()]));
+                old.push(id);
             } else if now.len() < MAX_STRAYS {
                 now.insert(id);
             }
         }
-    }
+        Ok::<_, MetaError>((now, old))
+    });
+    let (now, old) = searched
+        .await
+        .map_err(|e| MetaError::NoQuorum(e.to_string()))??;
     for chunks in old.chunks(PAGE) {
         meta.report(Command::Condemn {
             chunks: chunks.to_vec(),

@@ -6,4 +6,4 @@ mod repair;
 
 pub use cluster::{Cluster, Others};
 pub use garbage::collect;
-pub use repair::{Repair, Synced};
+pub use repair::{Repair, Synced, owed};

@@ -12,7 +12,7 @@ use planaria_storage_core::machine::{keys_with, members, read};
 use planaria_storage_core::{ChunkId, ChunkRecord, ChunkRef, Command, DiskId, keys, placement};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -35,12 +35,12 @@ const SCRUB_CHUNKS: usize = 8;
 pub struct Synced {
     /// The disk was compared with the state machine since its start.
     pub compared: AtomicBool,
-    /// Chunks that lack copies, as of the last round.
-    pub owed: AtomicU64,
 }
 
 /// The repair of one node.
 pub struct Repair {
+    /// This node's name.
+    pub name: String,
     /// The metadata.
     pub meta: Meta,
     /// The chunks.
@@ -84,7 +84,6 @@ impl Repair {
         }
         let view = self.meta.stale()?;
         let owed = owed(&view)?;
-        self.synced.owed.store(owed.len() as u64, Ordering::Relaxed);
         // What was just written is owed for a moment while its last copy is still on the way:
         // only what was owed in the round before is fetched.
         let due: Vec<ChunkId> = owed.intersection(before).copied().collect();
@@ -224,7 +223,8 @@ impl Repair {
         tracing::info!(
             event = "repair_begins",
             chunks = count,
-            "Fetching what this disk lacks: {count} chunks"
+            "Fetching what {} missed: {count} chunks",
+            self.name
         );
         let mut done = stream::iter(mine.into_iter().map(|(id, record)| async move {
             let chunk = ChunkRef {
@@ -278,7 +278,11 @@ impl Repair {
     }
 }
 
-fn owed(view: &View) -> Result<BTreeSet<ChunkId>, MetaError> {
+/// The first of the chunks that lack copies.
+///
+/// # Errors
+/// [`MetaError`].
+pub fn owed(view: &View) -> Result<BTreeSet<ChunkId>, MetaError> {
     let found = keys_with(view, &[keys::OWED], &[], OWED_PER_ROUND).map_err(StoreError::from)?;
     Ok(found
         .iter()

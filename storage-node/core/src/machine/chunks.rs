@@ -133,19 +133,21 @@ impl<S: StoreMut> Machine<'_, S> {
         Ok(Reply::Done)
     }
 
-    pub(super) fn condemn(&mut self, chunks: &[(ChunkId, Vec<DiskId>)]) -> Outcome<S> {
+    /// Every disk has to say that it holds no copy any more, also those that no record names: a
+    /// copy may have arrived there after its manifest.
+    pub(super) fn condemn(&mut self, chunks: &[ChunkId]) -> Outcome<S> {
         let members = self.members()?;
-        for (id, found_on) in chunks {
+        for id in chunks {
             let mut record = self.record(id)?.unwrap_or_default();
             if record.references > 0 || record.condemned.is_some() {
                 continue;
             }
-            add_disks(&mut record.disks, found_on, &members);
+            add_disks(&mut record.disks, &members.voters, &members);
+            add_disks(&mut record.disks, &members.learners, &members);
             record.condemned = Some(self.index);
             self.erase(&keys::chunk(keys::UNNAMED, id))?;
             self.mark(&keys::chunk(keys::CONDEMNED, id))?;
             self.save(id, &record, &members)?;
-            self.forget_if_gone(id, &record)?;
         }
         Ok(Reply::Done)
     }
