@@ -37,7 +37,8 @@ impl Node {
     pub(super) fn request(&mut self, now: Instant, id: RequestId, verb: Verb) {
         let connected = self.broker == BrokerState::Connected;
         let attack = matches!(verb, Verb::Attack { .. });
-        let leads = self.config.role == Role::Solo || self.election.office.is_some();
+        // An office without the token cannot tell the others of a hold or a release.
+        let leads = self.config.role == Role::Solo || self.election.holds_token();
         if leads && !attack {
             let outcome = self.execute(now, &verb);
             self.out.push(Effect::Answer { id, outcome });
@@ -77,9 +78,10 @@ impl Node {
     /// What waited for a leader goes to it, or is done here where this member became it.
     pub(super) fn pass_requests_on(&mut self, now: Instant) {
         let waiting = self.asked.values().any(|asked| asked.waiting.is_some());
-        let leads = self.election.office.is_some();
+        let leads = self.election.holds_token();
         let connected = self.broker == BrokerState::Connected;
-        let known = connected && self.election.valid_leader(now).is_some();
+        let leader = self.election.valid_leader(now);
+        let known = connected && leader.is_some_and(|leader| leader.token);
         if !waiting || !leads && !known {
             return;
         }
@@ -172,6 +174,14 @@ impl Node {
             .collect();
         for id in late {
             let unsent = self.asked.remove(&id).and_then(|asked| asked.waiting);
+            if let Some(verb @ Verb::Heal { .. }) = &unsent
+                && self.supervisor.is_some()
+            {
+                // A start needs no leader.
+                let outcome = self.execute(now, verb);
+                self.out.push(Effect::Answer { id, outcome });
+                continue;
+            }
             let text = match unsent {
                 Some(_) => "no leader is known; try again in a few seconds",
                 None => "the leader did not answer; try again",

@@ -69,6 +69,7 @@ impl Supervisor {
                 own
             });
             let announced = patient.announced.take().is_some_and(|until| now < until);
+            patient.life.excused |= announced;
             if !own && !announced {
                 patient.life.stop_signal = true;
                 let grace = patient

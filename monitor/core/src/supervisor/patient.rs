@@ -25,6 +25,8 @@ pub(crate) struct Life {
     /// Any signal by the API: it cancels Docker's policy for the next death.
     pub(super) signalled: bool,
     pub(super) oom: bool,
+    /// The leader's own signal was heard: any further stop signal is a person's.
+    pub(super) excused: bool,
     /// It was seen running in this life.
     pub(super) ran: bool,
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// A beat carries at most so many; they are of containers that had something happen to them.
 const RECORDS_MAX: usize = 1000;
+/// An announced signal comes within milliseconds; the next beat announces it again.
+const ANNOUNCED_MAX: Duration = Duration::from_millis(1500);
 /// A force lasts no longer than stop-timeout, hard kill and start together; beyond that it is forgotten.
 const TICKET_MAX: Duration = Duration::from_secs(30);
 
@@ -45,7 +47,7 @@ impl Supervisor {
                 TicketView {
                     container: p.info.id.clone(),
                     left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-                    killing: ticket.running.is_none(),
+                    killing: ticket.is_about_to_kill(),
                 }
             })
             .collect()
@@ -114,8 +116,9 @@ impl Supervisor {
             if let Some(patient) = self.patients.get_mut(&ticket.container) {
                 let until = now + Duration::from_millis(ticket.left_ms).min(TICKET_MAX);
                 patient.blocked = Some(until);
-                if ticket.killing && patient.is_up() && !patient.life.stop_signal {
-                    patient.announced = Some(until);
+                let life = &patient.life;
+                if ticket.killing && patient.is_up() && !life.stop_signal && !life.excused {
+                    patient.announced = Some(until.min(now + ANNOUNCED_MAX));
                 }
             }
         }

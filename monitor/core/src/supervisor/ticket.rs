@@ -105,6 +105,12 @@ impl Ticket {
         }
     }
 
+    /// Its first signal is still to come or just went out.
+    pub(super) fn is_about_to_kill(&self) -> bool {
+        let due = matches!(self.plan, Plan::Force { .. }) && self.phase == Phase::Due;
+        self.announced && (due || self.is_killing()) && self.attempts <= 1
+    }
+
     /// An order is out, or its effect is awaited.
     pub(super) fn in_flight(&self) -> bool {
         !matches!(self.phase, Phase::Due | Phase::Recovering { .. })
