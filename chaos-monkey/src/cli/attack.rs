@@ -126,7 +126,10 @@ async fn preview(monkey: &mut Monkey<bollard::Docker>, order: &Order) -> Exit {
             ));
             Exit::Done
         }
-        Err(error) => refused(&error),
+        Err(error) => {
+            complain(&error);
+            refused(&error)
+        }
     }
 }
 
@@ -151,7 +154,6 @@ async fn really(monkey: &mut Monkey<bollard::Docker>, order: &Order) -> Exit {
 }
 
 fn refused(error: &NoAttack) -> Exit {
-    complain(error);
     match error {
         NoAttack::Engine(EngineError::Gone(_) | EngineError::Refused(_))
         | NoAttack::Declined(_) => Exit::Declined,
