@@ -3,6 +3,7 @@
 //! lapin can recover connections by itself; that is not used here. A silent recovery would take the
 //! token again without the core's knowledge, so every loss is said, and every connection is new.
 
+mod operations;
 mod publisher;
 mod session;
 mod token;

@@ -1,40 +1,30 @@
 //! The monitor's own connection: one task, one connection at a time, every loss said to the core.
 
+use super::operations::{OPERATION_TIMEOUT, publish, queue_of_ours, seed, timed};
 use super::token::{Token, TokenEvent};
-use super::{Backoff, BrokerError, EXCHANGE, TOKEN_QUEUE, connect, short};
+use super::{Backoff, BrokerError, connect, short};
 use crate::metrics::Metrics;
 use crate::runtime::is_ours;
 use futures::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, Consumer, Event};
+use lapin::options::QueueDeleteOptions;
+use lapin::{Channel, Connection, Consumer, Event};
 use planaria_core::codec::Codec;
 use planaria_core::id::{BootId, ChannelId, MemberName};
 use planaria_core::input::Input;
 use planaria_core::settings::Settings;
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc as std_mpsc};
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Commands that wait for the connection; the loop never waits.
 const COMMANDS_MAX: usize = 1024;
 /// Incidents and alerts that are kept while the broker is away; the oldest go first.
 const KEPT_MAX: usize = 256;
-/// A publish or a declaration that takes longer means that the broker stands still.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
-/// A message that waited longer is history: a late heartbeat must not count as fresh.
-const MESSAGE_TTL_MS: i32 = 5_000;
 /// A stalled member costs the broker no more than this.
 const OWN_QUEUE_MAX: i32 = 1_000;
 /// The leader's: 10,000 members' heartbeats of one interval.
 const HEARTBEATS_QUEUE_MAX: i32 = 10_000;
-/// Persistent, as AMQP numbers it: the journal and the token outlive the broker.
-const PERSISTENT: u8 = 2;
 
 /// What the loop wants of the broker. Payloads are signed already.
 pub(crate) enum Command {
@@ -492,107 +482,4 @@ async fn next_of(consumer: Option<&mut Consumer>) -> Option<lapin::Result<Delive
         Some(consumer) => consumer.next().await,
         None => std::future::pending().await,
     }
-}
-
-async fn timed<T>(
-    what: &'static str,
-    work: impl Future<Output = Result<T, BrokerError>>,
-) -> Result<T, BrokerError> {
-    match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
-        Ok(result) => result,
-        Err(_) => Err(BrokerError::Failed {
-            what,
-            reason: "no answer in time".into(),
-        }),
-    }
-}
-
-async fn publish(
-    channel: &Channel,
-    key: &str,
-    payload: &[u8],
-    persistent: bool,
-) -> Result<(), BrokerError> {
-    let mut properties = BasicProperties::default()
-        .with_app_id(short("planaria"))
-        .with_content_type(short("application/json"));
-    if persistent {
-        properties = properties.with_delivery_mode(PERSISTENT);
-    }
-    let publishing = async {
-        channel
-            .basic_publish(
-                short(EXCHANGE),
-                short(key),
-                BasicPublishOptions::default(),
-                payload,
-                properties,
-            )
-            .await
-            .map_err(BrokerError::failed("publishing"))
-    };
-    timed("publishing", publishing).await.map(drop)
-}
-
-/// The queue's length limit of 1 makes a second token harmless.
-async fn seed(channel: &Channel) -> Result<(), BrokerError> {
-    let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-    let publishing = async {
-        channel
-            .basic_publish(
-                short(""),
-                short(TOKEN_QUEUE),
-                BasicPublishOptions::default(),
-                b"token",
-                properties,
-            )
-            .await
-            .map_err(BrokerError::failed("publishing the token"))
-    };
-    timed("publishing the token", publishing).await.map(drop)
-}
-
-/// Declares, binds and consumes a queue that lives and dies with this connection.
-pub(super) async fn queue_of_ours(
-    channel: &Channel,
-    queue: &str,
-    length: i32,
-    keys: &[&str],
-) -> Result<Consumer, BrokerError> {
-    let mut arguments = FieldTable::default();
-    arguments.insert(short("x-message-ttl"), AMQPValue::LongInt(MESSAGE_TTL_MS));
-    arguments.insert(short("x-max-length"), AMQPValue::LongInt(length));
-    arguments.insert(
-        short("x-overflow"),
-        AMQPValue::LongString("drop-head".into()),
-    );
-    let options = QueueDeclareOptions {
-        exclusive: true,
-        auto_delete: true,
-        ..QueueDeclareOptions::default()
-    };
-    channel
-        .queue_declare(short(queue), options, arguments)
-        .await
-        .map_err(BrokerError::failed("declaring a queue"))?;
-    for key in keys {
-        channel
-            .queue_bind(
-                short(queue),
-                short(EXCHANGE),
-                short(key),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .map_err(BrokerError::failed("binding a queue"))?;
-    }
-    let options = BasicConsumeOptions {
-        no_ack: true,
-        ..BasicConsumeOptions::default()
-    };
-    channel
-        .basic_consume(short(queue), short(""), options, FieldTable::default())
-        .await
-        .map_err(BrokerError::failed("consuming a queue"))
 }

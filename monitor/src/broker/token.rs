@@ -3,7 +3,8 @@
 //! Its own beat comes back on the very same channel: as long as it does, the broker still counts this
 //! channel, and therefore the token, as ours. That is what the lease is measured by.
 
-use super::session::{Ears, queue_of_ours};
+use super::operations::queue_of_ours;
+use super::session::Ears;
 use super::{BrokerError, TOKEN_QUEUE, short};
 use futures::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicNackOptions, BasicQosOptions};

@@ -147,6 +147,7 @@ async fn run(
         status,
         stale: true,
         has_broker: !settings.amqp_urls.is_empty(),
+        untold: parts.config.role == Role::Solo,
         leaving: None,
     };
     driver.run(inputs, controls).await;
@@ -210,6 +211,8 @@ struct Loop {
     status: watch::Sender<Arc<Status>>,
     stale: bool,
     has_broker: bool,
+    /// What is watched is still to be said: once, by a monitor that is alone.
+    untold: bool,
     leaving: Option<std_mpsc::SyncSender<()>>,
 }
 
@@ -261,6 +264,21 @@ impl Loop {
 
     fn step(&mut self, input: Input) {
         self.stale = true;
+        let listed = match &input {
+            Input::EngineReply {
+                result: Ok(EngineReply::Containers(all)),
+                ..
+            } if self.untold => Some(all.len()),
+            _ => None,
+        };
+        self.hand_over(input);
+        if let Some(total) = listed {
+            self.untold = false;
+            tell(self.node.status(clock::now()).members.len(), total);
+        }
+    }
+
+    fn hand_over(&mut self, input: Input) {
         let now = clock::now();
         for effect in self.node.handle(now, input) {
             if self.outputs.apply(effect)
@@ -269,6 +287,21 @@ impl Loop {
                 self.outputs.flush(done);
             }
         }
+    }
+}
+
+/// A label that was set on the wrong thing is the commonest mistake; so the count is said at once.
+fn tell(watched: usize, total: usize) {
+    if watched == 0 {
+        tracing::warn!(
+            event = "watching",
+            "Watching 0 of {total} containers; label them planaria.enable=true (or autoheal=true)"
+        );
+    } else {
+        tracing::info!(
+            event = "watching",
+            "Watching {watched} of {total} containers"
+        );
     }
 }
 
