@@ -79,6 +79,10 @@ impl Supervisor {
         match ticket.phase {
             Phase::Due => self.still_due(now, patient, care, &ticket),
             Phase::Calling { .. } => {}
+            Phase::Dying { .. } if self.is_held(patient, care) => {
+                let note = Some(("refused", "it was put on hold".to_owned()));
+                self.close(now, patient, IncidentOutcome::Refused, note, out);
+            }
             Phase::Dying { until, hard } => {
                 if patient.is_down() && patient.exit.is_some() {
                     self.after_kill(now, patient, care, out);

@@ -123,7 +123,7 @@ pub(crate) struct Supervisor {
     pub(crate) ended: Vec<MemberName>,
     /// Something to be kept on the volume changed.
     pub(crate) unsaved: bool,
-    /// A force is about to begin: the group must hear of it first.
+    /// A force is about to begin, or something was promised: the group must hear of it at once.
     pub(crate) announce: bool,
 }
 

@@ -23,6 +23,8 @@ fn no(text: String) -> Outcome {
 
 impl Supervisor {
     pub(crate) fn request(&mut self, now: Instant, verb: &Verb) -> Outcome {
+        // What is promised to a person must not be lost with this leader: the group hears it at once.
+        self.announce = true;
         match verb {
             Verb::Heal { name } => self.heal(now, name),
             Verb::Hold {
