@@ -2,7 +2,7 @@
 
 use crate::page;
 use planaria_core::id::MemberName;
-use planaria_core::message::{IncidentOutcome, MemberState};
+use planaria_core::message::{Incident, IncidentOutcome, MemberState};
 use planaria_core::status::Status;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -144,23 +144,46 @@ pub fn sentence(known: &Known) -> String {
     }
 }
 
-/// The time until healthy again of those that were healed, in milliseconds: median and worst.
+/// How fast those that were healed came back, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The median time until running again.
+    pub running: u64,
+    /// The median time until healthy again, which waits for the next health check.
+    pub healthy: u64,
+    /// The longest time until healthy again.
+    pub worst: u64,
+}
+
+/// How fast those that were healed came back; `None` where nothing had to be healed.
 #[must_use]
-pub fn recovery(status: &Status) -> Option<(u64, u64)> {
-    let mut totals: Vec<u64> = status
-        .incidents
-        .iter()
-        .filter(|incident| {
-            matches!(
-                incident.outcome,
-                IncidentOutcome::Healed | IncidentOutcome::HealedByEngine
-            )
-        })
-        .map(page::incidents::total)
-        .collect();
-    totals.sort_unstable();
-    let worst = totals.last().copied()?;
-    Some((totals[(totals.len() - 1) / 2], worst))
+pub fn recovery(status: &Status) -> Option<Recovery> {
+    let healed = |incident: &&Incident| {
+        matches!(
+            incident.outcome,
+            IncidentOutcome::Healed | IncidentOutcome::HealedByEngine
+        )
+    };
+    let sorted = |measure: fn(&Incident) -> u64| {
+        let mut times: Vec<u64> = status
+            .incidents
+            .iter()
+            .filter(healed)
+            .map(measure)
+            .collect();
+        times.sort_unstable();
+        times
+    };
+    let (running, healthy) = (
+        sorted(page::incidents::running),
+        sorted(page::incidents::total),
+    );
+    let middle = running.len().checked_sub(1)? / 2;
+    Some(Recovery {
+        running: running.get(middle).copied()?,
+        healthy: healthy.get(middle).copied()?,
+        worst: healthy.last().copied()?,
+    })
 }
 
 #[cfg(test)]
@@ -191,7 +214,12 @@ mod tests {
     #[test]
     fn recovery_counts_what_was_healed() {
         let known = fixture::known();
-        assert_eq!(recovery(&known.status), Some((323, 1434)));
+        let expected = Recovery {
+            running: 201,
+            healthy: 323,
+            worst: 1434,
+        };
+        assert_eq!(recovery(&known.status), Some(expected));
         let mut none = known.status;
         none.incidents.clear();
         assert_eq!(recovery(&none), None);

@@ -76,8 +76,13 @@ pub(super) fn facts(known: &Known) -> Markup {
         (fact("Engine", docker, docker_light, Some("Docker, as the leader sees it")))
         (fact("Healing now", &status.tickets.to_string(), if status.tickets == 0 { Light::Good } else { Light::Busy }, Some("tickets open")))
         @match recovery(status) {
-            Some((median, worst)) => (fact("Recovery, median", &span(median), Light::Good, Some(&format!("worst {}", span(worst))))),
-            None => (fact("Recovery, median", "–", Light::Off, Some("nothing had to be healed"))),
+            Some(times) => (fact(
+                "Running again after",
+                &span(times.running),
+                Light::Good,
+                Some(&format!("median; healthy after {}, worst {}", span(times.healthy), span(times.worst))),
+            )),
+            None => (fact("Running again after", "–", Light::Off, Some("nothing had to be healed"))),
         }
     }
 }

@@ -20,6 +20,13 @@ pub fn total(incident: &Incident) -> u64 {
         .fold(0, |sum, (_, ms)| sum.saturating_add(*ms))
 }
 
+/// From the death or the first missed sign until it ran again, in milliseconds.
+#[must_use]
+pub fn running(incident: &Incident) -> u64 {
+    let until = total(incident);
+    until.saturating_sub(incident.healthy_ms.unwrap_or(0))
+}
+
 /// The phases that are known, in their order.
 fn phases(incident: &Incident) -> Vec<(&'static str, u64)> {
     let all = [
@@ -62,7 +69,7 @@ fn one(incident: &Incident, longest: u64) -> Markup {
             p.incident-head {
                 strong { (incident.name) } " " (reason(incident.reason)) " "
                 span.chip { (outcome(incident.outcome)) }
-                @if !phases.is_empty() { span.total { (span(total(incident))) } }
+                @if !phases.is_empty() { span.total { (span(running(incident))) @if incident.healthy_ms.is_some() { small { " healthy " (span(total(incident))) } } } }
             }
             @if !phases.is_empty() {
                 (bar(&phases, longest))
