@@ -1,16 +1,19 @@
 //! The direct channel: signed datagrams between members, without the broker.
 
+use crate::clock;
 use crate::metrics::Metrics;
-use crate::runtime::is_ours;
+use crate::runtime::{is_ours, spawn};
 use planaria_core::codec::Codec;
-use planaria_core::id::MemberName;
+use planaria_core::id::{BootId, MemberName};
 use planaria_core::input::Input;
+use planaria_core::message::Envelope;
+use planaria_core::time::Instant;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// All datagrams are short; a longer one is none of ours.
 const DATAGRAM_MAX: usize = 2048;
@@ -21,23 +24,51 @@ const QUEUE_MAX: usize = 256;
 /// A name look-up that takes longer comes too late for a probe.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A container that was started anew may have another address; after so long its name is asked again.
+const ADDRESS_TTL: Duration = Duration::from_secs(10);
+/// Name look-ups under way; what comes on top is lost, as datagrams are.
+const LOOKUPS_MAX: usize = 8;
+
+/// Where a member was heard from.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    address: SocketAddr,
+    boot: BootId,
+    seq: u64,
+    heard: Instant,
+}
+
 /// Where members were heard from.
 #[derive(Debug, Default)]
-struct AddressBook(Mutex<HashMap<MemberName, SocketAddr>>);
+struct AddressBook(Mutex<HashMap<MemberName, Entry>>);
 
 impl AddressBook {
-    fn lock(&self) -> MutexGuard<'_, HashMap<MemberName, SocketAddr>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MemberName, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, name: MemberName, address: SocketAddr) {
+    /// A recorded datagram, sent again from elsewhere, does not redirect anybody: only a newer one of
+    /// that life counts.
+    fn learn(&self, envelope: &Envelope, address: SocketAddr, now: Instant) {
         let mut book = self.lock();
-        if book.len() < ADDRESSES_MAX || book.contains_key(&name) {
-            book.insert(name, address);
+        let entry = Entry {
+            address,
+            boot: envelope.boot,
+            seq: envelope.seq,
+            heard: now,
+        };
+        let room = book.len() < ADDRESSES_MAX;
+        match book.get_mut(&envelope.from) {
+            Some(known) if known.boot == entry.boot && known.seq >= entry.seq => {}
+            Some(known) => *known = entry,
+            None if room => {
+                book.insert(envelope.from.clone(), entry);
+            }
+            None => {}
         }
     }
 
-    fn find(&self, name: &MemberName) -> Option<SocketAddr> {
+    fn find(&self, name: &MemberName) -> Option<Entry> {
         self.lock().get(name).copied()
     }
 }
@@ -74,7 +105,7 @@ impl Direct {
         };
         let book = Arc::new(AddressBook::default());
         let (outbox, waiting) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(receive(
+        spawn(receive(
             Arc::clone(&socket),
             Arc::clone(&book),
             cluster,
@@ -82,7 +113,7 @@ impl Direct {
             Arc::clone(&metrics),
             inputs,
         ));
-        tokio::spawn(send(
+        spawn(send(
             socket,
             book,
             address.port(),
@@ -121,7 +152,7 @@ async fn receive(
         };
         match codec.decode(&buffer[..length]) {
             Ok(envelope) if is_ours(&envelope, &cluster) => {
-                book.learn(envelope.from.clone(), from);
+                book.learn(&envelope, from, clock::now());
                 if inputs.send(Input::Direct(envelope)).await.is_err() {
                     return;
                 }
@@ -139,18 +170,34 @@ async fn send(
     mut waiting: mpsc::Receiver<(MemberName, Vec<u8>)>,
     metrics: Arc<Metrics>,
 ) {
+    let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
     while let Some((to, payload)) = waiting.recv().await {
-        let address = match book.find(&to) {
-            Some(address) => Some(address),
-            None => look_up(&to, port).await,
-        };
-        let sent = match address {
-            Some(address) => socket.send_to(&payload, address).await.is_ok(),
-            None => false,
-        };
-        if !sent {
-            metrics.dropped("direct_send");
+        let known = book.find(&to);
+        if let Some(entry) = known
+            && clock::now().since(entry.heard) < ADDRESS_TTL
+        {
+            if socket.send_to(&payload, entry.address).await.is_err() {
+                metrics.dropped("direct_send");
+            }
+            continue;
         }
+        let Ok(place) = Arc::clone(&lookups).try_acquire_owned() else {
+            metrics.dropped("direct_send");
+            continue;
+        };
+        let (socket, metrics) = (Arc::clone(&socket), Arc::clone(&metrics));
+        spawn(async move {
+            let found = look_up(&to, port).await;
+            let address = found.or_else(|| known.map(|entry| entry.address));
+            let sent = match address {
+                Some(address) => socket.send_to(&payload, address).await.is_ok(),
+                None => false,
+            };
+            if !sent {
+                metrics.dropped("direct_send");
+            }
+            drop(place);
+        });
     }
 }
 
@@ -165,8 +212,7 @@ async fn look_up(name: &MemberName, port: u16) -> Option<SocketAddr> {
 mod tests {
     use super::*;
     use planaria_core::codec::{Key, Keys};
-    use planaria_core::id::BootId;
-    use planaria_core::message::{Body, Envelope, KeyRole};
+    use planaria_core::message::{Body, KeyRole};
 
     fn codec(secret: &[u8]) -> Arc<Codec> {
         let key = Key::new(secret).unwrap();
@@ -191,7 +237,7 @@ mod tests {
         let to = socket.local_addr().unwrap();
         let (inputs_in, mut inputs) = mpsc::channel(4);
         let book = Arc::new(AddressBook::default());
-        tokio::spawn(receive(
+        spawn(receive(
             socket,
             Arc::clone(&book),
             "planaria".into(),
@@ -216,6 +262,22 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(inputs.recv().await, Some(Input::Direct(ours.clone())));
-        assert_eq!(book.find(&ours.from), Some(sender.local_addr().unwrap()));
+        let address = book.find(&ours.from).map(|entry| entry.address);
+        assert_eq!(address, Some(sender.local_addr().unwrap()));
+    }
+
+    #[test]
+    fn a_recorded_datagram_redirects_nobody() {
+        let book = AddressBook::default();
+        let (here, there) = ("10.0.0.1:9748", "10.0.0.2:9748");
+        let (here, there) = (here.parse().unwrap(), there.parse().unwrap());
+        let mut envelope = probe("planaria");
+        envelope.seq = 5;
+        book.learn(&envelope, here, Instant(1));
+        book.learn(&envelope, there, Instant(2));
+        assert_eq!(book.find(&envelope.from).unwrap().address, here);
+        envelope.seq = 6;
+        book.learn(&envelope, there, Instant(3));
+        assert_eq!(book.find(&envelope.from).unwrap().address, there);
     }
 }

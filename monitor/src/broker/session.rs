@@ -4,7 +4,7 @@ use super::operations::{OPERATION_TIMEOUT, publish, queue_of_ours, seed, timed};
 use super::token::{Token, TokenEvent};
 use super::{Backoff, BrokerError, connect, short};
 use crate::metrics::Metrics;
-use crate::runtime::is_ours;
+use crate::runtime::{is_ours, spawn};
 use futures::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::QueueDeleteOptions;
@@ -88,7 +88,7 @@ impl Driver {
             },
             next_channel: 0,
         };
-        tokio::spawn(task.run());
+        spawn(task.run());
         Self { commands, metrics }
     }
 

@@ -1,6 +1,6 @@
 //! What the core wants done, handed to whoever does it. Nothing here waits.
 
-use super::{no_engine, state};
+use super::{no_engine, spawn, state};
 use crate::broker::{Command, Driver};
 use crate::direct::Direct;
 use crate::docker::Calls;
@@ -179,7 +179,7 @@ impl Outputs {
         let inputs = self.inputs.clone();
         let engine = self.engine.clone();
         // One task per call: check and call stay together, and a slow call holds nobody up.
-        tokio::spawn(async move {
+        spawn(async move {
             let result = match engine {
                 Some(engine) => engine.make(request, not_after).await,
                 None => no_engine(),

@@ -36,7 +36,7 @@ const PULSE_INTERVAL: Duration = Duration::from_millis(500);
 /// The runtime's thread parses messages of some 60 KB; nothing in it recurses deeply.
 const STACK: usize = 512 * 1024;
 /// Threads for name look-ups, which have no other form than blocking ones.
-const BLOCKING_THREADS: usize = 2;
+const BLOCKING_THREADS: usize = 4;
 const BLOCKING_STACK: usize = 256 * 1024;
 
 /// An order to the loop.
@@ -70,6 +70,26 @@ pub(crate) struct Handle {
     pub(crate) control: mpsc::Sender<Control>,
 }
 
+/// Ends the process when a task of ours panics: a monitor without one of its parts would be a silent
+/// member that nobody can tell from a hung one.
+struct Fuse;
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            crate::sys::exit_now(i32::from(crate::apoptosis::EXIT_CODE));
+        }
+    }
+}
+
+/// A task that the monitor cannot do without.
+pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async move {
+        let _fuse = Fuse;
+        work.await;
+    });
+}
+
 /// Starts the thread.
 pub(crate) fn start(parts: Parts) -> std::io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -89,7 +109,10 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<Handle> {
     std::thread::Builder::new()
         .name("planaria".into())
         .stack_size(STACK)
-        .spawn(move || runtime.block_on(run(parts, node, status_out, control, controls)))?;
+        .spawn(move || {
+            let _fuse = Fuse;
+            runtime.block_on(run(parts, node, status_out, control, controls));
+        })?;
     Ok(handle)
 }
 
@@ -126,7 +149,7 @@ async fn run(
     let settings = &parts.config.settings;
     let codec = Arc::new(Codec::new(parts.config.keys.clone()));
     let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
-    tokio::spawn(health::serve(health::Server {
+    spawn(health::serve(health::Server {
         addr: settings.health_addr,
         status: status.subscribe(),
         metrics: Arc::clone(&parts.metrics),
@@ -184,7 +207,7 @@ fn outputs(parts: &Parts, codec: &Arc<Codec>, inputs: &mpsc::Sender<Input>) -> O
             || match docker::Calls::new(settings, Arc::clone(&parts.metrics)) {
                 Ok(calls) => {
                     let host = settings.host_id.clone().map(HostId);
-                    tokio::spawn(docker::watch(calls.clone(), host, inputs.clone()));
+                    spawn(docker::watch(calls.clone(), host, inputs.clone()));
                     Some(calls)
                 }
                 Err(error) => {
