@@ -2,7 +2,7 @@
 
 use crate::page;
 use planaria_core::id::MemberName;
-use planaria_core::message::{Incident, IncidentOutcome, MemberState};
+use planaria_core::message::{Incident, MemberState};
 use planaria_core::status::Status;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -158,17 +158,11 @@ pub struct Recovery {
 /// How fast those that were healed came back; `None` where nothing had to be healed.
 #[must_use]
 pub fn recovery(status: &Status) -> Option<Recovery> {
-    let healed = |incident: &&Incident| {
-        matches!(
-            incident.outcome,
-            IncidentOutcome::Healed | IncidentOutcome::HealedByEngine
-        )
-    };
     let sorted = |measure: fn(&Incident) -> u64| {
         let mut times: Vec<u64> = status
             .incidents
             .iter()
-            .filter(healed)
+            .filter(|incident| page::incidents::is_healed(incident))
             .map(measure)
             .collect();
         times.sort_unstable();

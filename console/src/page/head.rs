@@ -77,12 +77,12 @@ pub(super) fn facts(known: &Known) -> Markup {
         (fact("Healing now", &status.tickets.to_string(), if status.tickets == 0 { Light::Good } else { Light::Busy }, Some("tickets open")))
         @match recovery(status) {
             Some(times) => (fact(
-                "Running again after",
+                "Back after",
                 &span(times.running),
                 Light::Good,
                 Some(&format!("median; healthy after {}, worst {}", span(times.healthy), span(times.worst))),
             )),
-            None => (fact("Running again after", "–", Light::Off, Some("nothing had to be healed"))),
+            None => (fact("Back after", "–", Light::Off, Some("nothing had to be healed"))),
         }
     }
 }

@@ -27,6 +27,15 @@ pub fn running(incident: &Incident) -> u64 {
     until.saturating_sub(incident.healthy_ms.unwrap_or(0))
 }
 
+/// It is back, whoever brought it back.
+#[must_use]
+pub fn is_healed(incident: &Incident) -> bool {
+    matches!(
+        incident.outcome,
+        IncidentOutcome::Healed | IncidentOutcome::HealedByEngine
+    )
+}
+
 /// The phases that are known, in their order.
 fn phases(incident: &Incident) -> Vec<(&'static str, u64)> {
     let all = [
@@ -69,7 +78,7 @@ fn one(incident: &Incident, longest: u64) -> Markup {
             p.incident-head {
                 strong { (incident.name) } " " (reason(incident.reason)) " "
                 span.chip { (outcome(incident.outcome)) }
-                @if !phases.is_empty() { span.total { (span(running(incident))) @if incident.healthy_ms.is_some() { small { " healthy " (span(total(incident))) } } } }
+                @if is_healed(incident) && !phases.is_empty() { span.total { (span(running(incident))) @if incident.healthy_ms.is_some() { small { " healthy " (span(total(incident))) } } } }
             }
             @if !phases.is_empty() {
                 (bar(&phases, longest))
