@@ -30,11 +30,13 @@ impl Supervisor {
         self.stream_since = now;
         self.trusted = false;
         let floor = since.saturating_sub(HISTORY_NANOS);
-        let from = if self.engine_seen > floor && self.engine_seen <= since {
-            self.engine_seen
+        let known = self.history_from.min(self.engine_seen);
+        let from = if known > floor && known <= since {
+            known
         } else {
             floor
         };
+        self.stream_at = since;
         self.engine_seen = self.engine_seen.max(from);
         self.ask(
             now,
@@ -51,6 +53,7 @@ impl Supervisor {
         self.list_due = None;
         self.listing = None;
         self.calls.clear();
+        self.history_from = self.engine_seen;
         for (id, patient) in &mut self.patients {
             patient.asking = None;
             patient.fresh = false;
@@ -63,6 +66,10 @@ impl Supervisor {
             };
             if let Some(before) = before {
                 patient.exit = None;
+                if before != BeforeGap::Running {
+                    // What was waited for is asked for again, from its first event on.
+                    self.history_from = self.history_from.min(patient.event_at);
+                }
                 self.before_gap.insert(id.clone(), before);
             }
             // An order whose answer is lost: what it did is seen when the engine is back.

@@ -5,6 +5,7 @@ use super::{Exit, Patient, RESTORE_GRACE, STOP_FOLLOWS, Supervisor};
 use crate::engine::{EngineEvent, EventKind};
 use crate::message::RestartReason;
 use crate::time::Instant;
+use std::time::Duration;
 
 /// Exit code of a process that its own watchdog ended (`EX_SOFTWARE`).
 const EXIT_APOPTOSIS: i64 = 70;
@@ -29,6 +30,8 @@ pub(super) struct Past {
     stop_signal: bool,
     killed: bool,
     oom: bool,
+    /// Starts that followed a death without a stop, by the engine's time.
+    pub(super) restarts: Vec<i64>,
 }
 
 /// Why it died, as far as the events and the engine's words tell.
@@ -64,7 +67,18 @@ impl Supervisor {
             self.engine_seen = self.engine_seen.max(event.at);
             let past = self.past.entry(event.container.clone()).or_default();
             match event.kind {
-                EventKind::Start => *past = Past::default(),
+                EventKind::Start => {
+                    let mut restarts = std::mem::take(&mut past.restarts);
+                    if past.died && !past.stopped {
+                        restarts.push(event.at);
+                    } else if past.stopped {
+                        restarts.clear();
+                    }
+                    *past = Past {
+                        restarts,
+                        ..Past::default()
+                    };
+                }
                 EventKind::Kill { signal } => {
                     past.killed |= signal == super::patient::SIGKILL;
                     // What its stop signal is, is known only when it is listed: any but 9 may be it.
@@ -76,6 +90,20 @@ impl Supervisor {
                 _ => {}
             }
         }
+    }
+
+    /// Restarts that nobody of us saw count too. The engine's own times are compared with each other only.
+    pub(super) fn adopt_past(&self, now: Instant, patient: &mut Patient) {
+        let Some(past) = self.past.get(&patient.info.id) else {
+            return;
+        };
+        let ago: Vec<u64> = past
+            .restarts
+            .iter()
+            .map(|at| u64::try_from(self.stream_at.saturating_sub(*at) / 1_000_000).unwrap_or(0))
+            .filter(|ms| Duration::from_millis(*ms) < self.config.restart_window)
+            .collect();
+        patient.intensity.adopt(now, &ago, None);
     }
 
     /// Found stopped, and no live event said how.

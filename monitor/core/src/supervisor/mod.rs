@@ -105,6 +105,9 @@ pub(crate) struct Supervisor {
     list_due: Option<Instant>,
     listing: Option<CallId>,
     engine_seen: i64,
+    /// The engine's time when the stream began, and from when its memory is asked.
+    stream_at: i64,
+    history_from: i64,
     past: BTreeMap<ContainerId, exit::Past>,
     before_gap: BTreeMap<ContainerId, exit::BeforeGap>,
     pub(crate) patients: BTreeMap<ContainerId, Patient>,
@@ -139,6 +142,8 @@ impl Supervisor {
             list_due: None,
             listing: None,
             engine_seen,
+            stream_at: 0,
+            history_from: engine_seen,
             past: BTreeMap::new(),
             before_gap: BTreeMap::new(),
             patients: BTreeMap::new(),

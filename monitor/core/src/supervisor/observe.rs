@@ -31,6 +31,7 @@ impl Supervisor {
         patient.info = info;
         patient.fresh = true;
         patient.care = policy::care(&patient.info, &self.config, self.project.as_deref());
+        self.adopt_past(now, patient);
         if let Some(record) = self.adopted.remove(&patient.info.id) {
             self.adopt_record(now, patient, &record);
         }

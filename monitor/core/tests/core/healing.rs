@@ -313,3 +313,24 @@ fn solo_heals_by_label_and_leaves_the_rest() {
     bench.pass(seconds(5));
     assert_eq!(bench.orders(), ["kill 15 web", "start web"]);
 }
+
+#[test]
+fn restarts_that_only_the_history_shows_count_too() {
+    let mut bench = Bench::new(Role::Healer);
+    bench
+        .containers
+        .insert("plain-1".into(), container("plain-1"));
+    for _ in 0..5 {
+        bench.end("plain-1", 1);
+        let _ = bench.make_event("plain-1", EventKind::Die { exit_code: 1 });
+        bench.begin("plain-1");
+        let _ = bench.make_event("plain-1", EventKind::Start);
+    }
+    bench.reconnect_engine();
+    bench.office();
+    bench.pass(seconds(12));
+    bench.kill("plain-1");
+    bench.pass(seconds(5));
+    assert_eq!(bench.orders(), [""; 0]);
+    assert_eq!(bench.alerts("quarantined"), 1);
+}

@@ -320,3 +320,16 @@ fn a_held_one_is_left_alone_until_the_hold_ends() {
     bench.pass(seconds(15));
     assert_eq!(bench.orders(), ["start plain-1"]);
 }
+
+#[test]
+fn a_stop_whose_confirmation_the_stream_cut_off_is_found_in_the_history() {
+    let mut bench = Bench::leader(plain());
+    bench.stop("plain-1");
+    bench.pass(seconds(1));
+    bench.event("worker-1", EventKind::Oom);
+    bench.pass(seconds(1));
+    bench.lose_engine();
+    bench.reconnect_engine();
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+}
