@@ -123,9 +123,6 @@ impl World {
             {
                 self.order(&event.name, false)
             }
-            (Sabotage::StartTheStopped, Input::Engine(event)) if event.kind == EventKind::Stop => {
-                self.start_order(&event.name)
-            }
             (Sabotage::StartTheStopping | Sabotage::StartWithoutLimit, Input::Engine(event))
                 if matches!(event.kind, EventKind::Die { .. }) =>
             {
@@ -136,7 +133,9 @@ impl World {
             {
                 self.start_order(&event.name)
             }
-            (Sabotage::StartTheHeld, Input::Tick) => self.start_order("plain-1"),
+            (Sabotage::StartTheHeld | Sabotage::StartTheStopped, Input::Tick) => {
+                self.start_order("plain-1")
+            }
             (Sabotage::ForgedTerm, Input::Message(_)) => Some(Effect::Publish {
                 key: "control.coordinator".into(),
                 body: Body::Coordinator {

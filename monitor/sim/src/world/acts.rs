@@ -151,9 +151,12 @@ impl World {
             Act::Remove(_) => self.remove(index),
             Act::Start(_) => {
                 let cont = &mut self.conts[index];
+                if cont.truth.will != Will::Run {
+                    // Else nobody can tell this start from one by the engine's own policy.
+                    cont.truth.died = false;
+                    cont.truth.restarts.clear();
+                }
                 cont.truth.will = Will::Run;
-                cont.truth.died = false;
-                cont.truth.restarts.clear();
                 self.begin_start(index, None);
             }
             Act::Pause(_) if running => {
@@ -339,10 +342,8 @@ impl World {
                 self.conts[index].facts.name
             )
         });
-        // Where no leader is known a healer holds for itself alone.
-        let known = self.procs[index]
-            .as_ref()
-            .is_some_and(|proc| proc.node.status(self.instant()).leader.is_some());
+        // Only an office with the token tells everybody of a hold, in its beats.
+        let known = !self.forcing().is_empty();
         if outcome.accepted && known {
             match self.ledger.question(id) {
                 Some(Verb::Hold { names, for_s, .. }) => {

@@ -257,6 +257,10 @@ impl World {
             return;
         };
         if self.engine.refuse > 0 && self.chance(self.engine.refuse) {
+            if self.conts[index].truth.died {
+                let now = self.now;
+                self.conts[index].truth.restarts.push_back(now);
+            }
             self.reply(
                 call.proc,
                 call.reply(Err(EngineError::Refused {

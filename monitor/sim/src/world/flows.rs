@@ -93,6 +93,9 @@ impl World {
         if cont.truth.died {
             // An attempt is an attempt.
             cont.truth.restarts.push_back(now);
+        } else {
+            // A person's own start failed, and the person was told.
+            cont.truth.will = Will::Open;
         }
         cont.facts.error = "port is already allocated".into();
         cont.facts.exit_code = 128;

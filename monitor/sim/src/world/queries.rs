@@ -338,10 +338,14 @@ impl World {
     pub fn check_liveness(&mut self) {
         let mut wrongs = self.wrongs();
         let offices = self.in_office();
-        if offices.len() != 1 {
+        let broker = self.broker_index();
+        if broker.is_some_and(|index| self.unwitnessed(index)) {
+            // It waits for a person, and so does the token.
+            wrongs.retain(|wrong| wrong.contains("although it was stopped"));
+        } else if offices.len() != 1 {
             wrongs.push(format!("in office: {offices:?}"));
         }
-        if !self.stage.solo {
+        if !self.stage.solo && broker.is_none_or(|index| !self.unwitnessed(index)) {
             let highest = self
                 .conts
                 .iter()
