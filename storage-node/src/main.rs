@@ -6,6 +6,7 @@ use planaria_storage::monitor;
 use planaria_storage::node::Node;
 use planaria_storage::peer::{Answer, Ask, Card, Lane, NodeStatus, Peers, Secret};
 use planaria_storage_core::DiskId;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +19,13 @@ const CONFIGURATION: u8 = 78;
 const UNAVAILABLE: u8 = 69;
 /// How long `status` waits.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Prints a line; a reader that has gone is no error of ours.
+macro_rules! say {
+    ($($piece:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($piece)*);
+    }};
+}
 
 /// An S3-compatible object store of a few small nodes.
 ///
@@ -33,7 +41,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Runs a node.
-    Serve(Box<Serve>),
+    Serve(Serve),
     /// Says how a node is.
     Status(Status),
 }
@@ -69,7 +77,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
     let code = match cli.verb {
-        Verb::Serve(serve) => runtime.block_on(run(*serve)),
+        Verb::Serve(serve) => runtime.block_on(run(serve)),
         Verb::Status(status) => runtime.block_on(show(status)),
     };
     // Blocking work that hangs in the disk must not keep the process.
@@ -158,7 +166,7 @@ async fn show(args: Status) -> ExitCode {
     };
     if args.json {
         match serde_json::to_string_pretty(&status) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => say!("{text}"),
             Err(error) => return fail(1, &error.to_string()),
         }
     } else {
@@ -173,18 +181,21 @@ fn print(status: &NodeStatus) {
     } else {
         "not in sync"
     };
-    println!(
+    say!(
         "{}: {}, {sync}, disk {} (start {})",
-        status.name, status.role, status.disk, status.boot
+        status.name,
+        status.role,
+        status.disk,
+        status.boot
     );
-    println!(
+    say!(
         "leader {} (term {}), applied {}, {} chunks owed",
         status.leader.as_deref().unwrap_or("none"),
         status.term,
         status.applied,
         status.owed
     );
-    println!(
+    say!(
         "{} chunks, {} MiB in segments of {} MiB, {} MiB free{}",
         status.chunks,
         status.chunk_bytes >> 20,
@@ -199,9 +210,11 @@ fn print(status: &NodeStatus) {
         } else {
             "not reachable"
         };
-        println!(
+        say!(
             "  {} {} {votes}, {there}, disk {}",
-            node.name, node.addr, node.disk
+            node.name,
+            node.addr,
+            node.disk
         );
     }
 }

@@ -1,9 +1,11 @@
 //! The form of a segment: records one behind the other.
 //!
 //! ```text
-//! header, 64 bytes: "PLC1" · version u8 · 3 × 0 · length u32 · generation u64 · chunk [32] ·
+//! header, 64 bytes: "PLC1" · version u8 · kind u8 · 2 × 0 · length u32 · generation u64 · chunk [32] ·
 //!                   4 × 0 · check [8]            numbers big-endian; check = BLAKE3 of the 56
 //! payload: `length` bytes, whose BLAKE3 is the chunk's name
+//! kind: 0 a copy; 1 a removal, without payload: copies of that generation or older, in this
+//!       segment or an earlier one, are dead
 //! ```
 
 use planaria_storage_core::ChunkId;
@@ -24,6 +26,7 @@ pub(super) struct Header {
     pub(super) chunk: ChunkId,
     pub(super) len: u32,
     pub(super) generation: u64,
+    pub(super) removal: bool,
 }
 
 impl Header {
@@ -31,6 +34,7 @@ impl Header {
         let mut bytes = [0; HEADER as usize];
         bytes[..4].copy_from_slice(MAGIC);
         bytes[4] = VERSION;
+        bytes[5] = u8::from(self.removal);
         bytes[8..12].copy_from_slice(&self.len.to_be_bytes());
         bytes[12..20].copy_from_slice(&self.generation.to_be_bytes());
         bytes[20..52].copy_from_slice(&self.chunk.0);
@@ -41,7 +45,7 @@ impl Header {
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER as usize] = bytes.get(..HEADER as usize)?.try_into().ok()?;
-        if &bytes[..4] != MAGIC || bytes[4] != VERSION {
+        if &bytes[..4] != MAGIC || bytes[4] != VERSION || bytes[5] > 1 {
             return None;
         }
         let check = blake3::hash(&bytes[..56]);
@@ -52,6 +56,7 @@ impl Header {
             chunk: ChunkId(bytes[20..52].try_into().ok()?),
             len: u32::from_be_bytes(bytes[8..12].try_into().ok()?),
             generation: u64::from_be_bytes(bytes[12..20].try_into().ok()?),
+            removal: bytes[5] == 1,
         })
     }
 
@@ -109,7 +114,7 @@ fn good_record(file: &File, at: u64, length: u64, verify: bool) -> io::Result<Op
     if at + header.record() > length {
         return Ok(None);
     }
-    if verify {
+    if verify && !header.removal {
         let mut payload = vec![0; header.len as usize];
         file.read_exact_at(&mut payload, at + HEADER)?;
         if !header.chunk.names(&payload) {
@@ -144,6 +149,7 @@ mod tests {
             chunk: ChunkId::of(b"x"),
             len: 1,
             generation: 7,
+            removal: true,
         };
         let bytes = header.to_bytes();
         assert_eq!(Header::from_bytes(&bytes), Some(header));
@@ -162,6 +168,7 @@ mod tests {
             chunk: ChunkId([0xab; 32]),
             len: 0x0102,
             generation: 3,
+            removal: false,
         };
         let hex: String = header
             .to_bytes()
@@ -188,6 +195,7 @@ mod tests {
             chunk: ChunkId::of(bytes),
             len,
             generation: 1,
+            removal: false,
         };
         [&header.to_bytes()[..], bytes].concat()
     }

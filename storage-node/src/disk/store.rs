@@ -72,8 +72,11 @@ struct Place {
 
 struct Segment {
     file: Arc<File>,
+    /// Bytes of the records that count: live copies and removals.
     live: u64,
     end: u64,
+    /// What is dead in this segment or an earlier one.
+    removals: Vec<(ChunkId, u64)>,
 }
 
 #[derive(Default)]
@@ -153,22 +156,19 @@ impl ChunkStore {
             return Err(ChunkError::Full);
         }
         let (done, answer) = oneshot::channel();
-        match self.jobs.try_send(Job {
+        self.give(Job::Keep {
             chunk,
             bytes,
             generation,
             done,
-        }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(ChunkError::Busy),
-            Err(TrySendError::Disconnected(_)) => {
-                return Err(io::Error::other("the writer ended").into());
-            }
-        }
-        let answer = answer.await.map_err(io::Error::other)?;
-        answer.map_err(|e| match e.kind() {
-            io::ErrorKind::StorageFull => ChunkError::Full,
-            _ => ChunkError::Disk(e),
+        })?;
+        settle(answer).await
+    }
+
+    fn give(&self, job: Job) -> Result<(), ChunkError> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => ChunkError::Busy,
+            TrySendError::Disconnected(_) => io::Error::other("the writer ended").into(),
         })
     }
 
@@ -224,10 +224,22 @@ impl ChunkStore {
         page
     }
 
-    /// Forgets the copy of a chunk if it is of this generation or older. Its room is won back by
-    /// [`ChunkStore::compact`].
-    pub fn remove(&self, chunk: &ChunkId, up_to: u64) {
-        self.shared.forget(chunk, |place| place.generation <= up_to);
+    /// Removes the copies of chunks that are of these generations or older, durably. Their room
+    /// is won back by [`ChunkStore::compact`].
+    ///
+    /// # Errors
+    /// [`ChunkError`].
+    pub async fn remove(&self, chunks: Vec<(ChunkId, u64)>) -> Result<(), ChunkError> {
+        let chunks: Vec<_> = chunks
+            .into_iter()
+            .filter(|(chunk, up_to)| self.generation(chunk).is_some_and(|found| found <= *up_to))
+            .collect();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let (done, answer) = oneshot::channel();
+        self.give(Job::Remove { chunks, done })?;
+        settle(answer).await.map(drop)
     }
 
     /// Removes one closed segment in which less than half is alive, after what is alive in it was
@@ -236,10 +248,10 @@ impl ChunkStore {
     /// # Errors
     /// [`ChunkError`].
     pub async fn compact(&self) -> Result<bool, ChunkError> {
-        let Some((number, alive)) = self.shared.emptiest() else {
+        let Some(found) = self.shared.emptiest() else {
             return Ok(false);
         };
-        for (chunk, generation) in alive {
+        for (chunk, generation) in found.alive {
             let store = self.clone();
             let read = tokio::task::spawn_blocking(move || store.get(&chunk)).await;
             let bytes = match read.map_err(io::Error::other)? {
@@ -248,18 +260,23 @@ impl ChunkStore {
                 Err(error) => return Err(error),
             };
             let (done, answer) = oneshot::channel();
-            let job = Job {
+            self.give(Job::Keep {
                 chunk,
                 bytes,
                 generation,
                 done,
-            };
-            if self.jobs.try_send(job).is_err() {
-                return Err(ChunkError::Busy);
-            }
-            answer.await.map_err(io::Error::other)??;
+            })?;
+            settle(answer).await?;
         }
-        self.shared.drop_segment(number)?;
+        if !found.removals.is_empty() {
+            let (done, answer) = oneshot::channel();
+            self.give(Job::Remove {
+                chunks: found.removals,
+                done,
+            })?;
+            settle(answer).await?;
+        }
+        self.shared.drop_segment(found.number)?;
         Ok(true)
     }
 
@@ -338,6 +355,7 @@ impl Shared {
                 file,
                 live: 0,
                 end: 0,
+                removals: Vec::new(),
             },
         );
     }
@@ -345,18 +363,30 @@ impl Shared {
     /// Takes a durable record into the index; an older copy of the chunk is dead from now on.
     pub(super) fn add(&self, number: u32, at: u64, header: Header) {
         let mut index = self.lock();
-        let place = Place {
-            segment: number,
-            at,
-            len: header.len,
-            generation: header.generation,
-        };
         if let Some(segment) = index.segments.get_mut(&number) {
             segment.live += header.record();
             segment.end = segment.end.max(at + header.record());
+            if header.removal {
+                segment.removals.push((header.chunk, header.generation));
+            }
         }
-        index.bytes += u64::from(header.len);
-        if let Some(old) = index.chunks.insert(header.chunk, place) {
+        let old = if header.removal {
+            let found = index.chunks.get(&header.chunk);
+            if found.is_none_or(|place| place.generation > header.generation) {
+                return;
+            }
+            index.chunks.remove(&header.chunk)
+        } else {
+            let place = Place {
+                segment: number,
+                at,
+                len: header.len,
+                generation: header.generation,
+            };
+            index.bytes += u64::from(header.len);
+            index.chunks.insert(header.chunk, place)
+        };
+        if let Some(old) = old {
             index.bury(old);
         }
     }
@@ -370,21 +400,36 @@ impl Shared {
         }
     }
 
-    /// A closed segment that is less than half alive, and the chunks that live in it.
-    fn emptiest(&self) -> Option<(u32, Vec<(ChunkId, u64)>)> {
+    /// A closed segment that is less than half alive, and what has to be kept of it. Removals
+    /// count, and are kept, as long as there is an earlier segment in which they may be needed.
+    fn emptiest(&self) -> Option<Found> {
         let index = self.lock();
         let newest = *index.segments.last_key_value()?.0;
-        let (number, _) = index
-            .segments
-            .iter()
-            .find(|(number, segment)| **number != newest && segment.live * 2 <= segment.end)?;
+        let oldest = *index.segments.first_key_value()?.0;
+        let (number, segment) = index.segments.iter().find(|(number, segment)| {
+            let removals = if **number == oldest {
+                segment.removals.len() as u64
+            } else {
+                0
+            };
+            **number != newest && (segment.live - removals * HEADER) * 2 <= segment.end
+        })?;
         let alive = index
             .chunks
             .iter()
             .filter(|(_, place)| place.segment == *number)
             .map(|(chunk, place)| (*chunk, place.generation))
             .collect();
-        Some((*number, alive))
+        let removals = if *number == oldest {
+            Vec::new()
+        } else {
+            segment.removals.clone()
+        };
+        Some(Found {
+            number: *number,
+            alive,
+            removals,
+        })
     }
 
     fn drop_segment(&self, number: u32) -> io::Result<()> {
@@ -393,6 +438,23 @@ impl Shared {
         fs::remove_file(&path)?;
         files::sync_parent(&path)
     }
+}
+
+/// A segment to be written again.
+struct Found {
+    number: u32,
+    alive: Vec<(ChunkId, u64)>,
+    removals: Vec<(ChunkId, u64)>,
+}
+
+async fn settle(answer: oneshot::Receiver<io::Result<u64>>) -> Result<u64, ChunkError> {
+    answer
+        .await
+        .map_err(io::Error::other)?
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => ChunkError::Full,
+            _ => ChunkError::Disk(error),
+        })
 }
 
 impl Index {
@@ -516,9 +578,9 @@ mod tests {
                 .unwrap(),
             5
         );
-        store.remove(&id, 4);
+        store.remove(vec![(id, 4)]).await.unwrap();
         assert_eq!(store.generation(&id), Some(5));
-        store.remove(&id, 5);
+        store.remove(vec![(id, 5)]).await.unwrap();
         assert_eq!(store.generation(&id), None);
         let wrong = store.put(id, Bytes::from_static(b"two"), 5, false).await;
         assert!(matches!(wrong, Err(ChunkError::Rotten)));
@@ -537,14 +599,17 @@ mod tests {
         }
         let before = store.usage();
         for bytes in chunks.iter().step_by(2) {
-            store.remove(&ChunkId::of(bytes), 1);
+            store.remove(vec![(ChunkId::of(bytes), 1)]).await.unwrap();
         }
         while store.compact().await.unwrap() {}
         assert!(store.usage().segment_bytes < before.segment_bytes);
         drop(store);
         let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
-        for bytes in chunks.iter().skip(1).step_by(2) {
-            assert_eq!(store.get(&ChunkId::of(bytes)).unwrap(), bytes);
+        for (n, bytes) in chunks.iter().enumerate() {
+            match store.get(&ChunkId::of(bytes)) {
+                Ok(found) => assert!(n % 2 == 1 && found == bytes),
+                Err(_) => assert!(n % 2 == 0, "what was removed stays removed"),
+            }
         }
     }
 }

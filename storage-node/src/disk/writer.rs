@@ -15,12 +15,40 @@ use tokio::sync::oneshot;
 /// How much is written before a sync, at most: more would make the first wait for the last.
 const BATCH_BYTES: usize = 16 << 20;
 
-/// One chunk to write, and whom to tell when it is durable.
-pub(super) struct Job {
-    pub(super) chunk: ChunkId,
-    pub(super) bytes: Bytes,
-    pub(super) generation: u64,
-    pub(super) done: oneshot::Sender<io::Result<u64>>,
+/// What to write, and whom to tell when it is durable.
+pub(super) enum Job {
+    /// A chunk; answers its generation.
+    Keep {
+        chunk: ChunkId,
+        bytes: Bytes,
+        generation: u64,
+        done: oneshot::Sender<io::Result<u64>>,
+    },
+    /// That copies up to a generation are dead; answers how many were named.
+    Remove {
+        chunks: Vec<(ChunkId, u64)>,
+        done: oneshot::Sender<io::Result<u64>>,
+    },
+}
+
+impl Job {
+    fn size(&self) -> usize {
+        match self {
+            Self::Keep { bytes, .. } => bytes.len(),
+            Self::Remove { chunks, .. } => chunks.len() * super::segment::HEADER as usize,
+        }
+    }
+
+    fn finish(self, result: io::Result<()>) {
+        let (done, value) = match self {
+            Self::Keep {
+                done, generation, ..
+            } => (done, generation),
+            Self::Remove { done, chunks } => (done, chunks.len() as u64),
+        };
+        // Who gave up waiting does not care; what was written is there all the same.
+        let _ = done.send(result.map(|()| value));
+    }
 }
 
 pub(super) struct Writer {
@@ -45,11 +73,11 @@ impl Writer {
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
-            let mut size = batch[0].bytes.len();
+            let mut size = batch[0].size();
             while size < BATCH_BYTES
                 && let Ok(job) = jobs.try_recv()
             {
-                size += job.bytes.len();
+                size += job.size();
                 batch.push(job);
             }
             self.write(batch);
@@ -65,16 +93,13 @@ impl Writer {
         let start = self.end;
         let mut places = Vec::with_capacity(batch.len());
         for job in &batch {
-            match self.append(job) {
-                Ok(place) => places.push(place),
-                Err(error) => {
-                    // Nothing of this batch was acknowledged: the next one overwrites it.
-                    self.end = start;
-                    if let Err(error) = self.file.set_len(start) {
-                        files::die("cannot cut a half-written segment", &error);
-                    }
-                    return refuse(batch, &error);
+            if let Err(error) = self.append(job, &mut places) {
+                // Nothing of this batch was acknowledged: the next one overwrites it.
+                self.end = start;
+                if let Err(error) = self.file.set_len(start) {
+                    files::die("cannot cut a half-written segment", &error);
                 }
+                return refuse(batch, &error);
             }
         }
         if self.shared.options.sync
@@ -82,26 +107,55 @@ impl Writer {
         {
             files::die("cannot sync a segment", &error);
         }
-        for (job, (at, header)) in batch.into_iter().zip(places) {
+        for (at, header) in places {
             self.shared.add(self.segment, at, header);
-            // Who gave up waiting does not care; the chunk is there all the same.
-            let _ = job.done.send(Ok(header.generation));
+        }
+        for job in batch {
+            job.finish(Ok(()));
         }
     }
 
-    fn append(&mut self, job: &Job) -> io::Result<(u64, Header)> {
-        let len = u32::try_from(job.bytes.len()).map_err(io::Error::other)?;
-        let header = Header {
-            chunk: job.chunk,
-            len,
-            generation: job.generation,
-        };
+    fn append(&mut self, job: &Job, places: &mut Vec<(u64, Header)>) -> io::Result<()> {
+        match job {
+            Job::Keep {
+                chunk,
+                bytes,
+                generation,
+                ..
+            } => {
+                let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+                let header = Header {
+                    chunk: *chunk,
+                    len,
+                    generation: *generation,
+                    removal: false,
+                };
+                self.append_one(header, bytes, places)
+            }
+            Job::Remove { chunks, .. } => chunks.iter().try_for_each(|(chunk, generation)| {
+                let header = Header {
+                    chunk: *chunk,
+                    len: 0,
+                    generation: *generation,
+                    removal: true,
+                };
+                self.append_one(header, &[], places)
+            }),
+        }
+    }
+
+    fn append_one(
+        &mut self,
+        header: Header,
+        bytes: &[u8],
+        places: &mut Vec<(u64, Header)>,
+    ) -> io::Result<()> {
         let at = self.end;
         self.file.write_all_at(&header.to_bytes(), at)?;
-        self.file
-            .write_all_at(&job.bytes, at + super::segment::HEADER)?;
+        self.file.write_all_at(bytes, at + super::segment::HEADER)?;
         self.end += header.record();
-        Ok((at, header))
+        places.push((at, header));
+        Ok(())
     }
 
     fn next_segment(&mut self) -> io::Result<()> {
@@ -136,8 +190,6 @@ fn create(shared: &Shared, segment: u32) -> io::Result<Arc<File>> {
 fn refuse(batch: Vec<Job>, error: &io::Error) {
     tracing::error!(event = "chunk_write_failed", %error, "cannot write chunks");
     for job in batch {
-        let _ = job
-            .done
-            .send(Err(io::Error::new(error.kind(), error.to_string())));
+        job.finish(Err(io::Error::new(error.kind(), error.to_string())));
     }
 }

@@ -76,7 +76,7 @@ async fn condemn(meta: &Meta) -> Result<(), MetaError> {
 /// Removes copies that are no younger than their condemnation, which this node has applied.
 async fn reap(meta: &Meta, data: &Data) -> Result<(), MetaError> {
     let disk = meta.disk();
-    let mut reaped = Vec::new();
+    let (mut reaped, mut removed) = (Vec::new(), Vec::new());
     {
         let view = meta.stale()?;
         let found = keys_with(&view, &[keys::CONDEMNED], &[], PAGE).map_err(StoreError::from)?;
@@ -90,11 +90,14 @@ async fn reap(meta: &Meta, data: &Data) -> Result<(), MetaError> {
             let Some(index) = record.condemned else {
                 continue;
             };
-            data.store().remove(&id, index);
+            removed.push((id, index));
             if record.disks.contains(&disk) {
                 reaped.push((id, index));
             }
         }
+    }
+    if let Err(error) = data.store().remove(removed).await {
+        return Err(MetaError::NoQuorum(error.to_string()));
     }
     if reaped.is_empty() {
         return Ok(());
