@@ -1,5 +1,5 @@
 .PHONY: help docker-image docker-compose-up docker-compose-down docker-compose-logs status s3-credentials \
-	demo watch-demo test test-unit test-all simulate bench
+	demo watch-demo test test-unit test-faults test-all simulate bench
 
 help: ; @scripts/help
 docker-image: ; @scripts/build
@@ -10,10 +10,12 @@ status: ; @JSON="$(JSON)" scripts/status
 s3-credentials: ; @scripts/s3-credentials
 demo: ; @scripts/demo
 watch-demo: ; @scripts/watch-demo
-test: test-unit ; scripts/test-stack run $(E2E)
+test: test-unit test-faults ; scripts/test-stack run $(E2E)
 test-unit: ; scripts/check
+test-faults: ; scripts/base-image && $(FAULTS)
 test-all: ; SEEDS=2000 scripts/check && PLANARIA_ROUNDS=20 scripts/test-stack run $(E2E)
 simulate: ; @SEEDS="$(SEEDS)" SEED="$(SEED)" scripts/simulate
 bench: ; scripts/bench
 
+FAULTS = cargo test --locked --package planaria-chaos --features engine-tests --test chaos docker::
 E2E = cargo test --locked --package planaria-e2e --features stack -- --test-threads=1 --nocapture
