@@ -1,6 +1,6 @@
 //! What is counted, for Prometheus. Never a container id as a label: those grow without bound.
 
-use planaria_core::message::{Incident, IncidentOutcome, MemberState};
+use planaria_core::message::{Incident, IncidentOutcome, MemberState, RestartReason};
 use planaria_core::status::{BrokerState, EngineState, Status};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -167,10 +167,16 @@ impl Metrics {
     /// A healing that this leader tells about.
     pub(crate) fn incident(&self, incident: &Incident) {
         let reason = serde_json::to_value(incident.reason).unwrap_or_default();
-        if matches!(
+        let ordered = matches!(
             incident.outcome,
             IncidentOutcome::Healed | IncidentOutcome::Failed
-        ) {
+        );
+        // Thawed, reconnected or continued is not restarted.
+        let gentle = matches!(
+            incident.reason,
+            RestartReason::Paused | RestartReason::Disconnected | RestartReason::StoppedInItsTracks
+        );
+        if ordered && !gentle {
             let label = RestartLabel {
                 container: incident.name.clone(),
                 reason: reason.as_str().unwrap_or("unknown").to_owned(),
