@@ -1,8 +1,9 @@
 //! For programs beside the monitor (chaos monkey, console) that only publish.
 
 use super::{Backoff, EXCHANGE, connect, short};
+use futures::StreamExt;
 use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Channel};
+use lapin::{BasicProperties, Channel, Event};
 use planaria_core::settings::Settings;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -103,7 +104,19 @@ async fn run(
         backoff = Backoff::new();
         if let Ok(channel) = connection.create_channel().await {
             connected.store(true, Ordering::Relaxed);
-            let ended = drain(&channel, &mut receiver, &mut waiting).await;
+            let mut events = std::pin::pin!(connection.events_listener());
+            // Looked for beside the messages, so that `connected` does not lie while nothing is sent.
+            let lost = async {
+                while let Some(event) = events.next().await {
+                    if matches!(event, Event::Error(_)) {
+                        return;
+                    }
+                }
+            };
+            let ended = tokio::select! {
+                ended = drain(&channel, &mut receiver, &mut waiting) => ended,
+                () = lost => false,
+            };
             connected.store(false, Ordering::Relaxed);
             if ended {
                 let _ = connection.close(200, short("bye")).await;
@@ -122,7 +135,6 @@ async fn drain(
 ) -> bool {
     loop {
         if waiting.is_empty() {
-            // A broken channel is noticed by the next message; nothing is lost by waiting for it.
             match receiver.recv().await {
                 Some(message) => waiting.push_back(message),
                 None => return true,
