@@ -75,7 +75,7 @@ settings! {
     CLUSTER_NAME cluster_name: String = "planaria";
     /// Order of names in the election: natural (worker-9 below worker-10) or lexicographic.
     ELECTION_ORDER election_order: ElectionOrder = "natural";
-    /// Who stands in the election: healers (members with Docker access) or all.
+    /// Who stands in the election: healers (members with Docker access). The word all is kept for later.
     ELECTION_CANDIDATES election_candidates: ElectionCandidates = "healers";
     /// Probe peers over UDP as a second witness, and elect over it while the broker is down.
     DIRECT_CHANNEL direct_channel: bool = "true";
@@ -105,7 +105,7 @@ settings! {
     PULSE_TIMEOUT pulse_timeout: Duration = "10s";
     /// How long a pause or a cut-off network is left alone (docker commit pauses too).
     PAUSE_GRACE pause_grace: Duration = "5s";
-    /// Clock difference between members that is worth a warning.
+    /// Clock difference between members that is worth a warning. Read, but not acted on by this version.
     CLOCK_SKEW_WARN clock_skew_warn: Duration = "5s";
 
     [healing]

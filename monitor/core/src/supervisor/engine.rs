@@ -8,9 +8,9 @@ use crate::out::Out;
 use crate::time::Instant;
 use std::collections::BTreeSet;
 
-/// How far back the engine is asked for what happened before this healer was there. It keeps 256
-/// events, which is minutes at best.
-const HISTORY_NANOS: i64 = 600_000_000_000;
+/// The engine is asked for all that it remembers (256 events, minutes at best), whatever its clock said
+/// meanwhile: a clock that was set must not cut off the newest of them.
+const ALL_IT_REMEMBERS: i64 = 1;
 /// Calls that may await an answer; each container has at most two.
 const CALLS_MAX: usize = 2 * CONTAINERS_MAX;
 
@@ -29,18 +29,12 @@ impl Supervisor {
         self.host = Some(host);
         self.stream_since = now;
         self.trusted = false;
-        let floor = since.saturating_sub(HISTORY_NANOS);
-        let known = self.history_from.min(self.engine_seen);
-        let from = if known > floor && known <= since {
-            known
-        } else {
-            floor
-        };
         self.stream_at = since;
-        self.engine_seen = self.engine_seen.max(from);
         self.ask(
             now,
-            EngineCall::History { since: from },
+            EngineCall::History {
+                since: ALL_IT_REMEMBERS,
+            },
             Asked::History,
             out,
         );
@@ -53,7 +47,6 @@ impl Supervisor {
         self.list_due = None;
         self.listing = None;
         self.calls.clear();
-        self.history_from = self.engine_seen;
         for (id, patient) in &mut self.patients {
             patient.asking = None;
             patient.fresh = false;
@@ -66,10 +59,6 @@ impl Supervisor {
             };
             if let Some(before) = before {
                 patient.exit = None;
-                if before != BeforeGap::Running {
-                    // What was waited for is asked for again, from its first event on.
-                    self.history_from = self.history_from.min(patient.event_at);
-                }
                 self.before_gap.insert(id.clone(), before);
             }
             // An order whose answer is lost: what it did is seen when the engine is back.

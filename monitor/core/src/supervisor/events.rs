@@ -28,7 +28,6 @@ impl Supervisor {
             .remove(&id)
             .unwrap_or_else(|| Patient::unknown(id.clone(), event.name.clone()));
         patient.mark = self.mark;
-        patient.event_at = event.at;
         patient.fresh = false;
         patient.look_at = None;
         patient.contradictions = 0;

@@ -100,7 +100,7 @@ impl Supervisor {
         let ago: Vec<u64> = past
             .restarts
             .iter()
-            .map(|at| u64::try_from(self.stream_at.saturating_sub(*at) / 1_000_000).unwrap_or(0))
+            .filter_map(|at| u64::try_from(self.stream_at.saturating_sub(*at) / 1_000_000).ok())
             .filter(|ms| Duration::from_millis(*ms) < self.config.restart_window)
             .collect();
         patient.intensity.adopt(now, &ago, None);

@@ -105,9 +105,8 @@ pub(crate) struct Supervisor {
     list_due: Option<Instant>,
     listing: Option<CallId>,
     engine_seen: i64,
-    /// The engine's time when the stream began, and from when its memory is asked.
+    /// The engine's time when the stream began.
     stream_at: i64,
-    history_from: i64,
     past: BTreeMap<ContainerId, exit::Past>,
     before_gap: BTreeMap<ContainerId, exit::BeforeGap>,
     pub(crate) patients: BTreeMap<ContainerId, Patient>,
@@ -143,7 +142,6 @@ impl Supervisor {
             listing: None,
             engine_seen,
             stream_at: 0,
-            history_from: engine_seen,
             past: BTreeMap::new(),
             before_gap: BTreeMap::new(),
             patients: BTreeMap::new(),

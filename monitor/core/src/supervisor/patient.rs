@@ -77,8 +77,6 @@ pub(crate) struct Patient {
     pub(crate) care: Option<Care>,
     /// The number of the newest event about it: an answer to an older question is not believed.
     pub(super) mark: u64,
-    /// The engine's time of that event.
-    pub(super) event_at: i64,
     /// `info` is newer than every event.
     pub(super) fresh: bool,
     pub(super) asking: Option<CallId>,
@@ -119,7 +117,6 @@ impl Patient {
             info,
             care: None,
             mark: 0,
-            event_at: i64::MAX,
             fresh: false,
             asking: None,
             contradictions: 0,
