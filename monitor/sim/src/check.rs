@@ -278,9 +278,12 @@ impl World {
         let Some(stop) = self.conts[target].stop else {
             return;
         };
-        let awake = self
-            .proc(call.proc, call.life)
-            .is_some_and(|proc| self.now - proc.awake_since > EVENT_DELAY && proc.stream);
+        // What began while its stream was broken it can only guess from the history.
+        let awake = self.proc(call.proc, call.life).is_some_and(|proc| {
+            self.now - proc.awake_since > EVENT_DELAY
+                && proc.stream
+                && proc.stream_since < stop.since
+        });
         let knows = awake && self.now - stop.since > EVENT_DELAY;
         if knows && !self.conts[target].truth.tainted && !self.conts[target].truth.asked {
             let verb = crate::world::verb(&call.request);
@@ -339,6 +342,7 @@ impl World {
             .name
             .split_once('_')
             .is_some_and(|(head, _)| cont.facts.id.as_str().starts_with(head));
+        let renamed = renamed && !cont.truth.tainted;
         if (plain_created || foreign || renamed) && !cont.truth.asked {
             self.violate(Rule::Patients, || {
                 format!("{by} makes {verb} of {name}, which is nobody's patient")

@@ -46,6 +46,8 @@ pub(crate) struct Proc {
     pub(crate) link: Link,
     pub(crate) token: Option<TokenChannel>,
     pub(crate) stream: bool,
+    /// Since when its event stream stands.
+    pub(crate) stream_since: u64,
     /// Engine events in flight keep their order.
     pub(crate) last_event: u64,
     pub(crate) backlog: VecDeque<Work>,
@@ -108,6 +110,7 @@ impl World {
             link: Link::Down,
             token: None,
             stream: false,
+            stream_since: self.now,
             last_event: self.now,
             backlog: VecDeque::new(),
             pending: BTreeSet::new(),

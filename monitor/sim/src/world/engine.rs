@@ -142,7 +142,7 @@ impl World {
             self.after(200 * MS, Event::Stream { proc: index, life });
             return;
         }
-        let since = self.wall();
+        let (now, since) = (self.now, self.wall());
         let Some(proc) = self.proc_mut(index, life) else {
             return;
         };
@@ -150,6 +150,7 @@ impl World {
             return;
         }
         proc.stream = true;
+        proc.stream_since = now;
         self.work(
             index,
             life,

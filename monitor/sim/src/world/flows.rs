@@ -124,6 +124,10 @@ impl World {
             cont.truth.restarts.push_back(now);
             cont.truth.died = false;
         }
+        if let Will::Stopped(_) = cont.truth.will {
+            // Started by one who could not know: that was judged when it was asked for.
+            cont.truth.will = Will::Open;
+        }
         cont.life += 1;
         cont.freeze = 0;
         cont.manual = false;

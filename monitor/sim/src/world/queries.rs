@@ -313,7 +313,9 @@ impl World {
     }
 
     fn could_be_quarantined(&self, cont: &Cont) -> bool {
-        cont.restarts_within(self.now, QUARANTINE_MEMORY)
+        // A person's start of what Docker was restarting cannot be told from Docker's own.
+        let starts = usize::try_from(cont.life).unwrap_or(usize::MAX);
+        starts.max(cont.restarts_within(self.now, QUARANTINE_MEMORY))
             >= self.stage.settings.restart_limit as usize
     }
 
