@@ -12,7 +12,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use openraft::{ServerState, SnapshotPolicy};
-use planaria_storage_core::{Copies, DiskId};
+use planaria_storage_core::{ChunkId, Copies, DiskId};
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -54,6 +54,12 @@ pub struct Node {
     _lock: File,
 }
 
+struct Ports {
+    peer: TcpListener,
+    s3: TcpListener,
+    line: TcpListener,
+}
+
 /// What the disk holds, opened and made sense of.
 struct Opened {
     identity: IdentityFile,
@@ -88,10 +94,11 @@ impl Node {
             cluster: identity.get().cluster,
         };
         let peers = Peers::new(Secret::new(&config.secrets.peer_secret), card);
-        let peer_port = bind(config.peer, "peer").await?;
-        let s3_port = bind(config.s3, "S3").await?;
-        let line_port = bind(config.line, "line").await?;
-
+        let ports = Ports {
+            peer: bind(config.peer, "peer").await?,
+            s3: bind(config.s3, "S3").await?,
+            line: bind(config.line, "line").await?,
+        };
         let start_index = log.last_index();
         let reader = machine.reader();
         let network = Network {
@@ -113,59 +120,70 @@ impl Node {
             config.replica_retries,
             lost,
         );
-        let others = Others::default();
         let cluster = Cluster {
-            meta: meta.clone(),
-            peers: peers.clone(),
+            meta,
+            peers,
             initial: config.peers.clone(),
             own: config.advertise.clone(),
             name: config.name.clone(),
             identity: Arc::new(Mutex::new(identity)),
-            others: others.clone(),
+            others: Others::default(),
             changing: Arc::default(),
         };
-        let synced = Arc::new(Synced::default());
-        let stop = CancellationToken::new();
-        let servers = TaskTracker::new();
-        let service = Arc::new(Answers {
-            cluster: cluster.clone(),
-            data: data.clone(),
-            synced: Arc::clone(&synced),
-        });
-        servers.spawn(crate::peer::serve(peer_port, peers, service, stop.clone()));
-        servers.spawn(crate::line::serve(line_port, stop.clone()));
+        let node = Self {
+            cluster,
+            data,
+            synced: Arc::default(),
+            stop: CancellationToken::new(),
+            servers: TaskTracker::new(),
+            workers: Mutex::default(),
+            _lock: lock,
+        };
+        node.serve(ports, &config);
+        node.work(&config, lost_queue);
+        tracing::info!(event = "node_started", name = %config.name, %disk, s3 = %config.s3,
+            peer = %config.peer, "storage node {} started", config.name);
+        Ok(node)
+    }
+
+    fn serve(&self, ports: Ports, config: &Config) {
+        let (cluster, data) = (self.cluster.clone(), self.data.clone());
+        let (meta, peers) = (cluster.meta.clone(), cluster.peers.clone());
         let front = Front::new(
-            meta.clone(),
+            meta,
             data.clone(),
             config.chunk_size,
             config.max_object_size,
         );
         let gate = crate::s3::Gate::new(&config.secrets, config.region.clone());
-        servers.spawn(crate::s3::serve(s3_port, front, gate, stop.clone()));
-        let mut workers = JoinSet::new();
-        workers.spawn(cluster.clone().run());
+        let service = Arc::new(Answers {
+            cluster,
+            data,
+            synced: Arc::clone(&self.synced),
+        });
+        let stop = || self.stop.clone();
+        self.servers
+            .spawn(crate::peer::serve(ports.peer, peers, service, stop()));
+        self.servers.spawn(crate::line::serve(ports.line, stop()));
+        self.servers
+            .spawn(crate::s3::serve(ports.s3, front, gate, stop()));
+    }
+
+    fn work(&self, config: &Config, lost: mpsc::Receiver<ChunkId>) {
+        let meta = self.cluster.meta.clone();
         let repair = Repair {
             name: config.name.clone(),
             meta: meta.clone(),
-            data: data.clone(),
-            others,
+            data: self.data.clone(),
+            others: self.cluster.others.clone(),
             grace: config.removal_grace,
-            lost: lost_queue,
-            synced: Arc::clone(&synced),
+            lost,
+            synced: Arc::clone(&self.synced),
         };
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.spawn(self.cluster.clone().run());
         workers.spawn(repair.run());
-        workers.spawn(collect(meta, data.clone()));
-        tracing::info!(event = "node_started", name = %config.name, %disk, s3 = %config.s3,
-            peer = %config.peer, "storage node {} started", config.name);
-        Ok(Self {
-            cluster,
-            data,
-            synced,
-            stop,
-            servers,
-            workers: Mutex::new(workers),
-            _lock: lock,
-        })
+        workers.spawn(collect(meta, self.data.clone()));
     }
 
     /// How this node is.

@@ -170,3 +170,35 @@ impl NodeStatus {
         self.segment_bytes = usage.segment_bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planaria_storage_core::{decode, encode};
+    use rand::{Rng, SeedableRng};
+
+    /// What comes from another version, or from a broken one, is an error and never a panic.
+    #[test]
+    fn noise_and_damaged_messages_are_refused() {
+        let mut rng = rand::rngs::SmallRng::seed_from_u64(7);
+        let vote = VoteRequest {
+            vote: openraft::Vote::new(3, 1),
+            last_log_id: None,
+        };
+        let good = encode(&Ask::Vote(DiskId(9), vote)).unwrap();
+        for _ in 0..20_000 {
+            let mut bytes = good.clone();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] = rng.random();
+            }
+            bytes.truncate(rng.random_range(0..=bytes.len()));
+            let _ = decode::<Ask>(&bytes);
+            let mut noise = vec![0; rng.random_range(0..64)];
+            rng.fill(&mut noise[..]);
+            noise.insert(0, 1);
+            let _ = decode::<Ask>(&noise);
+            let _ = decode::<Answer>(&noise);
+        }
+    }
+}

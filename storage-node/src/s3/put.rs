@@ -16,8 +16,8 @@ use planaria_storage_core::{
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{
-    Checksum, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective,
-    PutObjectInput, PutObjectOutput, StreamingBlob,
+    Checksum, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETagCondition,
+    MetadataDirective, PutObjectInput, PutObjectOutput, StreamingBlob,
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
 use std::time::Duration;
@@ -251,17 +251,9 @@ impl Front {
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
         // The crate has no field for these two: they are read from the request itself.
-        let given = |name: &str| -> S3Result<Option<s3s::dto::ETagCondition>> {
-            let Some(value) = request.headers.get(name) else {
-                return Ok(None);
-            };
-            s3s::dto::ETagCondition::parse_http_header(value.as_bytes())
-                .map(Some)
-                .map_err(|_| s3_error!(InvalidArgument, "a malformed condition"))
-        };
         let condition = convert::condition(
-            given("if-match")?.as_ref(),
-            given("if-none-match")?.as_ref(),
+            header_condition(&request.headers, "if-match")?.as_ref(),
+            header_condition(&request.headers, "if-none-match")?.as_ref(),
         )?;
         let input = request.input;
         convert::key(&input.key)?;
@@ -334,6 +326,15 @@ impl Front {
             ..CopyObjectOutput::default()
         }))
     }
+}
+
+fn header_condition(headers: &hyper::HeaderMap, name: &str) -> S3Result<Option<ETagCondition>> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    ETagCondition::parse_http_header(value.as_bytes())
+        .map(Some)
+        .map_err(|_| s3_error!(InvalidArgument, "a malformed condition"))
 }
 
 /// The checksum trailer that a request announces.
@@ -438,6 +439,18 @@ impl Expected {
             }
         }
         let found = hashes.more.finalize();
+        let checksum = self.compare(found)?;
+        Ok(Received {
+            size,
+            md5,
+            checksum,
+            inline,
+            placings,
+        })
+    }
+
+    /// The checksums that were said, in the header or in the trailer, and are right.
+    fn compare(self, found: Checksum) -> S3Result<Checksum> {
         let trailers = self
             .trailers
             .as_ref()
@@ -496,12 +509,6 @@ impl Expected {
                 (None, _) => {}
             }
         }
-        Ok(Received {
-            size,
-            md5,
-            checksum,
-            inline,
-            placings,
-        })
+        Ok(checksum)
     }
 }
