@@ -67,17 +67,21 @@ impl Election {
                 return Claim::Refused;
             }
             self.step_down(now, "a higher term was heard", out);
-        } else if term.number < self.seen
-            || self
-                .leader
-                .as_ref()
-                .is_some_and(|leader| term < leader.term)
-        {
+        } else if self.is_stale(now, term, token) {
             self.refuse(now, token, out);
             return Claim::Refused;
         }
         self.follow(now, from, boot, term, token, out);
         Claim::New
+    }
+
+    /// Two offices may reach one number on two paths: once the one that was followed is silent, the holder
+    /// of the token counts. Who stands in no election cannot refuse either, and follows what is there.
+    fn is_stale(&self, now: Instant, term: Term, token: bool) -> bool {
+        let known = self.leader.as_ref().map(|leader| leader.term);
+        let older = term.number < self.seen || known.is_some_and(|known| term < known);
+        let orphaned = token && self.valid_leader(now).is_none();
+        older && !(orphaned && (!self.candidate || term.number == self.seen))
     }
 
     fn follow(

@@ -56,6 +56,12 @@ impl Node {
         table.into_values().collect()
     }
 
+    /// Whether force is allowed at this moment: what `/status` says as `may_force`, without its table.
+    #[must_use]
+    pub fn may_force(&self, now: Instant) -> bool {
+        self.config.role == Role::Solo || self.election.force_until(now).is_some()
+    }
+
     /// `/status`.
     #[must_use]
     pub fn status(&self, now: Instant) -> Status {
@@ -84,7 +90,7 @@ impl Node {
             term: leader.map_or(self.election.seen, |leader| leader.term.number),
             term_id: leader.map(|leader| leader.boot),
             is_leader: leads,
-            may_force: solo || self.election.force_until(now).is_some(),
+            may_force: self.may_force(now),
             members,
             broker: self.broker,
             docker: match &self.supervisor {

@@ -1,15 +1,12 @@
 //! What the engine's events change at once. What they cannot tell is asked for.
 
 use super::patient::{SIGKILL, SIGSTOP};
-use super::{
-    CONTAINERS_MAX, Exit, Patient, STOP_CONFIRMED, STOP_FOLLOWS, STOPPING_SLACK, Supervisor,
-};
+use super::{CONTAINERS_MAX, Exit, Patient, STOP_CONFIRMED, STOP_FOLLOWS, Supervisor};
 use crate::engine::{EngineEvent, EventKind};
 use crate::id::ContainerId;
 use crate::message::{IncidentOutcome, RestartReason};
 use crate::out::Out;
 use crate::time::Instant;
-use std::time::Duration;
 
 impl Supervisor {
     pub(crate) fn event(&mut self, now: Instant, event: &EngineEvent, out: &mut Out) {
@@ -71,13 +68,7 @@ impl Supervisor {
             let announced = patient.announced.take().is_some_and(|until| now < until);
             patient.life.excused |= announced;
             if !own && !announced {
-                patient.life.stop_signal = true;
-                let grace = patient
-                    .care
-                    .as_ref()
-                    .map_or(Duration::ZERO, |care| care.stop_timeout)
-                    .max(patient.info.stop_timeout);
-                patient.life.stopping = Some(now + grace + STOPPING_SLACK);
+                patient.begin_stopping(now);
                 self.refuse(now, patient, "somebody is stopping it", out);
             }
         }

@@ -5,6 +5,7 @@ use super::{Exit, Patient, RESTORE_GRACE, STOP_FOLLOWS, Supervisor};
 use crate::engine::{EngineEvent, EventKind};
 use crate::message::RestartReason;
 use crate::time::Instant;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Exit code of a process that its own watchdog ended (`EX_SOFTWARE`).
@@ -27,8 +28,7 @@ pub(super) enum BeforeGap {
 pub(super) struct Past {
     died: bool,
     stopped: bool,
-    stop_signal: bool,
-    killed: bool,
+    signals: BTreeSet<i32>,
     oom: bool,
     /// Starts that followed a death without a stop, by the engine's time.
     pub(super) restarts: Vec<i64>,
@@ -80,9 +80,7 @@ impl Supervisor {
                     };
                 }
                 EventKind::Kill { signal } => {
-                    past.killed |= signal == super::patient::SIGKILL;
-                    // What its stop signal is, is known only when it is listed: any but 9 may be it.
-                    past.stop_signal |= signal != super::patient::SIGKILL;
+                    past.signals.insert(signal);
                 }
                 EventKind::Oom => past.oom = true,
                 EventKind::Die { .. } => past.died = true,
@@ -104,6 +102,11 @@ impl Supervisor {
             .filter(|ms| Duration::from_millis(*ms) < self.config.restart_window)
             .collect();
         patient.intensity.adopt(now, &ago, None);
+        let stopping = past.signals.contains(&patient.info.stop_signal) && !past.died;
+        if stopping && patient.is_up() && !patient.life.stop_signal {
+            // The stream missed it: somebody may be stopping it right now.
+            patient.begin_stopping(now);
+        }
     }
 
     /// Found stopped, and no live event said how.
@@ -126,9 +129,9 @@ impl Supervisor {
             return Exit::Stopped;
         }
         if past.died {
-            patient.life.killed |= past.killed;
+            patient.life.killed |= past.signals.contains(&super::patient::SIGKILL);
             patient.life.oom |= past.oom;
-            if past.stop_signal || patient.life.stop_signal {
+            if past.signals.contains(&patient.info.stop_signal) || patient.life.stop_signal {
                 return Exit::AwaitingStop {
                     until: now + STOP_FOLLOWS,
                     died: now,

@@ -215,6 +215,14 @@ impl Patient {
         self.wake_at(at);
     }
 
+    /// The stop signal was sent by somebody else than us.
+    pub(super) fn begin_stopping(&mut self, now: Instant) {
+        let own = self.care.as_ref().map(|care| care.stop_timeout);
+        let grace = own.unwrap_or_default().max(self.info.stop_timeout);
+        self.life.stop_signal = true;
+        self.life.stopping = Some(now + grace + super::STOPPING_SLACK);
+    }
+
     /// Somebody is stopping it right now.
     pub(super) fn is_stopping(&self, now: Instant) -> bool {
         self.life.stopping.is_some_and(|until| now < until)

@@ -332,3 +332,17 @@ fn the_election_is_told_in_a_sentence() {
     assert!(bench.said("Leader is healer-2 (term 8)"));
     let _ = EventKind::Start;
 }
+
+#[test]
+fn of_two_terms_with_one_number_the_one_that_is_heard_counts() {
+    let mut bench = Bench::new(Role::Member);
+    bench.feed(Input::BrokerConnected);
+    let beat = bench.beat_of("healer-1", 9, 22);
+    bench.say("healer-1", 9, Body::Beat(Box::new(beat)));
+    let beat = bench.beat_of("healer-3", 3, 22);
+    bench.say("healer-3", 3, Body::Beat(Box::new(beat.clone())));
+    assert_eq!(bench.node.status(bench.now).leader, Some(name("healer-1")));
+    bench.pass(seconds(4));
+    bench.say("healer-3", 3, Body::Beat(Box::new(beat)));
+    assert_eq!(bench.node.status(bench.now).leader, Some(name("healer-3")));
+}

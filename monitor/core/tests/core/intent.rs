@@ -333,3 +333,20 @@ fn a_stop_whose_confirmation_the_stream_cut_off_is_found_in_the_history() {
     bench.pass(seconds(60));
     assert_eq!(bench.orders(), [""; 0]);
 }
+
+#[test]
+fn a_stop_signal_that_the_stream_missed_is_found_in_the_history() {
+    let mut bench = Bench::leader(plain());
+    bench.lose_engine();
+    let _ = bench.make_event("plain-1", EventKind::Kill { signal: 15 });
+    bench.reconnect_engine();
+    bench.edit("plain-1", |c| {
+        c.health = Some(planaria_core::engine::Health::Unhealthy);
+    });
+    bench.event(
+        "plain-1",
+        EventKind::Health(planaria_core::engine::Health::Unhealthy),
+    );
+    bench.pass(seconds(9));
+    assert_eq!(bench.orders(), [""; 0]);
+}
