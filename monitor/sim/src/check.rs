@@ -178,9 +178,7 @@ impl World {
             .enumerate()
             .filter(|(index, proc)| {
                 self.conts[*index].kind == Kind::Healer
-                    && proc
-                        .as_ref()
-                        .is_some_and(|proc| proc.node.status(now).may_force)
+                    && proc.as_ref().is_some_and(|proc| proc.node.may_force(now))
             })
             .map(|(index, _)| index)
             .collect()
@@ -322,7 +320,6 @@ impl World {
         self.check_patient(target, &by, &name, &verb);
         self.check_hold(call, target, &by, &name, &verb);
         if matches!(call.request, EngineCall::Start { .. }) {
-            self.conts[target].truth.healer_starts += 1;
             self.check_start(call, target, &by, &name);
         }
     }

@@ -139,8 +139,6 @@ pub(crate) struct Truth {
     pub(crate) held_since: Option<u64>,
     /// When it died or was made and is down since.
     pub(crate) down_since: u64,
-    /// Its last start left no event (the engine's own after it came back with nobody listening).
-    pub(crate) healer_starts: u32,
 }
 
 /// One container.
@@ -229,7 +227,6 @@ impl Cont {
                 held_until: None,
                 held_since: None,
                 down_since: now,
-                healer_starts: 0,
             },
         }
     }
