@@ -52,7 +52,7 @@ pub(super) fn container(found: ContainerInspectResponse) -> Option<Container> {
         oom_killed: state.oom_killed.unwrap_or(false),
         error: state.error.unwrap_or_default(),
         restart_policy: policy(host.restart_policy),
-        health: state.health.and_then(|health| verdict(health.status?)),
+        health: state.health.and_then(|health| verdict(&health)),
         stop_signal: config.stop_signal.as_deref().map_or(SIGTERM, signal_number),
         stop_timeout: config
             .stop_timeout
@@ -102,10 +102,13 @@ fn policy(policy: Option<bollard::models::RestartPolicy>) -> RestartPolicy {
     }
 }
 
-fn verdict(status: HealthStatusEnum) -> Option<Health> {
-    match status {
+/// The engine writes "unhealthy" into every container whose checks it suspends (a pause, an end), and
+/// that word stays until the next check after the thaw. No check failed then: the streak tells.
+fn verdict(health: &bollard::models::Health) -> Option<Health> {
+    match health.status? {
         HealthStatusEnum::STARTING => Some(Health::Starting),
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),
+        HealthStatusEnum::UNHEALTHY if health.failing_streak == Some(0) => Some(Health::Starting),
         HealthStatusEnum::UNHEALTHY => Some(Health::Unhealthy),
         _ => None,
     }
@@ -285,6 +288,18 @@ mod tests {
         ] {
             assert_eq!(nanoseconds(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn unhealthy_without_a_failed_check_is_no_verdict() {
+        let health = |streak| bollard::models::Health {
+            status: Some(HealthStatusEnum::UNHEALTHY),
+            failing_streak: streak,
+            log: None,
+        };
+        assert_eq!(verdict(&health(Some(0))), Some(Health::Starting));
+        assert_eq!(verdict(&health(Some(3))), Some(Health::Unhealthy));
+        assert_eq!(verdict(&health(None)), Some(Health::Unhealthy));
     }
 
     fn message(
