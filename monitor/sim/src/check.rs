@@ -355,7 +355,11 @@ impl World {
             && truth
                 .held_until
                 .is_some_and(|until| call.wanted_at + HOLD_SLACK < until);
-        if held && !truth.asked {
+        // One that was away when it was promised knows it from the next beat, and may have had none.
+        let there = truth
+            .held_since
+            .is_some_and(|since| self.conts[call.proc].ran_since < since);
+        if held && there && !truth.asked {
             self.violate(Rule::Hold, || {
                 format!("{by} makes {verb} of {name}, which is on hold")
             });
