@@ -277,21 +277,22 @@ impl Detector {
 
     /// An answer to a probe of ours.
     pub(crate) fn ack(&mut self, from: &MemberName, boot: BootId, nonce: u64) {
-        if let Some(peer) = self.members.get_mut(from).filter(|peer| peer.boot == boot) {
-            peer.acknowledge(nonce);
+        if let Some(peer) = self.members.get_mut(from) {
+            // A newer life answers: the silence of the one before is no evidence against it.
+            if peer.boot == boot {
+                peer.acknowledge(nonce);
+            } else if let Some(suspicion) = &mut peer.suspicion
+                && suspicion.nonce == nonce
+            {
+                suspicion.answered = true;
+            }
         }
     }
 
     /// What a witness found.
-    pub(crate) fn report(
-        &mut self,
-        from: &MemberName,
-        target: &MemberName,
-        boot: BootId,
-        nonce: u64,
-    ) {
-        let peer = self.members.get_mut(target);
-        if let Some(peer) = peer.filter(|peer| peer.boot == boot)
+    pub(crate) fn report(&mut self, from: &MemberName, target: &MemberName, nonce: u64) {
+        // Whichever life answered it: the nonce is ours, so it lives now.
+        if let Some(peer) = self.members.get_mut(target)
             && let Some(suspicion) = &mut peer.suspicion
             && suspicion.nonce == nonce
             && suspicion.relay.as_ref() == Some(from)

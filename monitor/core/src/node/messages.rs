@@ -152,11 +152,7 @@ impl Node {
             Body::Probe { nonce } => self.out.direct(&from, Body::Ack { nonce }),
             Body::Ack { nonce } => self.acknowledged(now, &from, boot, nonce),
             Body::ProbeRequest { target, nonce } => self.relay(now, from, &target, nonce),
-            Body::ProbeReport {
-                target,
-                boot,
-                nonce,
-            } => self.detector.report(&from, &target, boot, nonce),
+            Body::ProbeReport { target, nonce, .. } => self.detector.report(&from, &target, nonce),
             Body::Election { term } => self.election.asked(now, &from, term, &mut self.out),
             Body::Answer { term } => self.election.answered(now, term),
             Body::Coordinator { term, token, .. } => {

@@ -261,7 +261,12 @@ impl World {
                 self.judge_name(&from);
                 self.judge_name(&to);
             }
-            Act::LoseDatagrams(per_mille) => self.datagram_loss = per_mille,
+            Act::LoseDatagrams(per_mille) => {
+                self.datagram_loss = per_mille;
+                for index in 0..self.conts.len() {
+                    self.judge(index);
+                }
+            }
             Act::WedgeBroker if self.broker.ready_at.is_some() => {
                 self.broker.wedged = true;
                 if let Some(index) = self.broker_index() {
@@ -391,8 +396,12 @@ impl World {
     /// Nobody can reach it: neither over the broker nor by datagram from any healer.
     fn cut_off(&self, index: usize) -> bool {
         let name = &self.conts[index].facts.name;
-        self.cut_broker.contains(name)
-            && self
+        if !self.cut_broker.contains(name) {
+            return false;
+        }
+        // Where half of the datagrams are lost, two rounds of two probes may be too.
+        self.datagram_loss > 0
+            || self
                 .conts
                 .iter()
                 .filter(|cont| {

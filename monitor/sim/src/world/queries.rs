@@ -341,13 +341,19 @@ impl World {
         let mut wrongs = self.wrongs();
         let offices = self.in_office();
         let broker = self.broker_index();
-        if broker.is_some_and(|index| self.unwitnessed(index)) {
+        let healers = self
+            .conts
+            .iter()
+            .any(|cont| cont.kind == Kind::Healer && cont.lives());
+        let stranded = !healers || broker.is_some_and(|index| self.unwitnessed(index));
+        if stranded {
             // It waits for a person, and so does the token.
+
             wrongs.retain(|wrong| wrong.contains("although it was stopped"));
         } else if offices.len() != 1 {
             wrongs.push(format!("in office: {offices:?}"));
         }
-        if !self.stage.solo && broker.is_none_or(|index| !self.unwitnessed(index)) {
+        if !self.stage.solo && !stranded {
             let highest = self
                 .conts
                 .iter()
