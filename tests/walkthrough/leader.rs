@@ -55,20 +55,15 @@ fn a_request_reaches_the_leader_from_any_healer_and_from_no_other() -> Result<()
     let worker = stack.name("worker-1");
     for short in ["healer-1", "healer-2", "healer-3"] {
         let healer = stack.name(short);
-        docker(&[
-            "exec",
-            &healer,
-            "/monitor",
-            "hold",
-            &worker,
-            "--for",
-            "30s",
-            "--reason",
-            "a test looks",
-        ])?;
-        let held = stack.status_of(&healer)?;
-        docker(&["exec", &healer, "/monitor", "resume", &worker])?;
-        drop(held);
+        let ask = |arguments: &[&str]| {
+            let mut command = vec!["exec", &healer, "/monitor"];
+            command.extend(arguments);
+            docker(&command)
+        };
+        ask(&["hold", &worker, "--for", "5m", "--reason", "a test looks"])?;
+        is_held(&stack, &worker, true)?;
+        ask(&["resume", &worker])?;
+        is_held(&stack, &worker, false)?;
     }
     let refused = docker(&[
         "exec", &worker, "/monitor", "hold", &worker, "--for", "30s", "--reason", "no right",
@@ -78,4 +73,17 @@ fn a_request_reaches_the_leader_from_any_healer_and_from_no_other() -> Result<()
         "a worker could order a hold"
     );
     Ok(())
+}
+
+/// Waits until every healer says that the worker is held, or that it is not.
+fn is_held(stack: &Stack, worker: &str, wanted: bool) -> Result<()> {
+    eventually("every healer knows of the hold", SOON, || {
+        for short in ["healer-1", "healer-2", "healer-3"] {
+            let status = stack.status_of(&stack.name(short))?;
+            let holds = status["held"].as_array().cloned().unwrap_or_default();
+            let held = holds.iter().any(|hold| hold["name"] == worker);
+            ensure!(held == wanted, "{short} says held = {holds:?}");
+        }
+        Ok(())
+    })
 }
