@@ -1,8 +1,10 @@
 //! The command line `monitor`.
 
 mod ask;
+mod events;
 mod show;
 mod watch;
+mod why;
 
 use crate::config::{self, ConfigError};
 use crate::init::{self, Probe, Timing};
@@ -56,6 +58,10 @@ enum Commands {
     Status(show::ShowArgs),
     /// Show the members only, one a line.
     Members(show::ShowArgs),
+    /// Show the last alerts and incidents, one a line, each kind with the newest last.
+    Events(events::EventsArgs),
+    /// Tell in sentences what was seen of a container, what was done, and why it stands as it does.
+    Why(why::WhyArgs),
     /// Is it there? Exit code 0 or 1, for health checks.
     Ping(PingArgs),
     /// Bring a container back now, whatever is known of its back-off or of a person's will.
@@ -144,6 +150,10 @@ pub fn run() -> ExitCode {
         Commands::Members(args) => {
             with_settings(config, |settings| show::members(&settings, &args))
         }
+        Commands::Events(args) => {
+            with_settings(config, |settings| events::events(&settings, &args))
+        }
+        Commands::Why(args) => with_settings(config, |settings| why::why(&settings, &args)),
         Commands::Ping(args) => ping(config, &args),
         Commands::Heal(args) => with_settings(config, |settings| ask::heal(&settings, args)),
         Commands::Hold(args) => with_settings(config, |settings| ask::hold(&settings, args)),

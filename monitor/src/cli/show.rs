@@ -13,17 +13,24 @@ use std::time::Duration;
 pub(super) struct ShowArgs {
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Ask this monitor (host:port) instead of the one in this container.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
 }
 
+impl ShowArgs {
+    /// Whom to ask.
+    pub(super) fn address(&self, settings: &Settings) -> String {
+        self.address.clone().unwrap_or_else(|| local(settings))
+    }
+}
+
 /// Incidents shown below the table.
 const INCIDENTS_SHOWN: usize = 5;
 
-fn fetch(settings: &Settings, args: &ShowArgs) -> Result<(Vec<u8>, Status), u8> {
-    let address = args.address.clone().unwrap_or_else(|| local(settings));
+pub(super) fn fetch(settings: &Settings, args: &ShowArgs) -> Result<(Vec<u8>, Status), u8> {
+    let address = args.address(settings);
     let body = get(&address, "/status").map_err(|error| {
         eprintln!("monitor: {error}");
         exit::UNAVAILABLE

@@ -24,6 +24,8 @@ fn help_names_verbs_and_exit_codes() {
         "run",
         "watch",
         "status",
+        "events",
+        "why",
         "heal",
         "hold",
         "release",
@@ -39,7 +41,14 @@ fn help_names_verbs_and_exit_codes() {
 
 #[test]
 fn usage_is_2() {
-    for wrong in [&[][..], &["nonsense"], &["run"], &["heal"], &["hold"]] {
+    for wrong in [
+        &[][..],
+        &["nonsense"],
+        &["run"],
+        &["heal"],
+        &["hold"],
+        &["why"],
+    ] {
         assert_eq!(run(wrong).0, Some(2), "{wrong:?}");
     }
 }
@@ -66,6 +75,8 @@ fn bad_configuration_is_78_and_said_at_once() {
 #[test]
 fn nobody_there_is_69_and_ping_is_1() {
     assert_eq!(run(&["status"]).0, Some(69));
+    assert_eq!(run(&["events"]).0, Some(69));
+    assert_eq!(run(&["why", "worker-1"]).0, Some(69));
     assert_eq!(run(&["ping"]).0, Some(1));
     let closed = free_port().to_string();
     assert_eq!(run(&["ping", "--tcp", &closed]).0, Some(1));
@@ -103,6 +114,14 @@ fn a_monitor_answers_its_own_command_line() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["node"], "test-1");
     assert_eq!(json["broker"], "none");
+    let (code, text, _) = output(monitor(port).args(["events", "--limit", "3", "--json"]));
+    assert_eq!((code, text.as_str()), (Some(0), ""), "nothing happened yet");
+    let (code, text, errors) = output(monitor(port).args(["why", "stranger"]));
+    assert_eq!((code, text.as_str()), (Some(1), ""));
+    assert!(
+        errors.contains("test-1 knows nothing of stranger"),
+        "{errors}"
+    );
     running.signal(15);
     assert_eq!(running.end().code(), Some(143));
 }
