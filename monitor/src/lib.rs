@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Map: `monitor` what a program sees · `pulse`, `watchdog`, `apoptosis` the self-judging ·
-//! `runtime` the loop around the core · [`broker`], [`docker`], `direct` the three ways out ·
+//! `runtime` the loop around the core · `recorder` its inputs, to be replayed · [`broker`], [`docker`], `direct` the three ways out ·
 //! `health` HTTP · `init` the first process of a container · [`cli`] the command line.
 
 mod apoptosis;
@@ -39,6 +39,7 @@ mod init;
 mod metrics;
 mod monitor;
 mod pulse;
+mod recorder;
 mod runtime;
 mod sys;
 mod watchdog;

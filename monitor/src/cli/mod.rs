@@ -2,6 +2,7 @@
 
 mod ask;
 mod events;
+mod replay;
 mod show;
 mod watch;
 mod why;
@@ -62,6 +63,8 @@ enum Commands {
     Events(events::EventsArgs),
     /// Tell in sentences what was seen of a container, what was done, and why it stands as it does.
     Why(why::WhyArgs),
+    /// Run a monitor's recording through the core once more; 1 where it decides otherwise.
+    Replay(replay::ReplayArgs),
     /// Is it there? Exit code 0 or 1, for health checks.
     Ping(PingArgs),
     /// Bring a container back now, whatever is known of its back-off or of a person's will.
@@ -154,6 +157,7 @@ pub fn run() -> ExitCode {
             with_settings(config, |settings| events::events(&settings, &args))
         }
         Commands::Why(args) => with_settings(config, |settings| why::why(&settings, &args)),
+        Commands::Replay(args) => replay::replay(&args),
         Commands::Ping(args) => ping(config, &args),
         Commands::Heal(args) => with_settings(config, |settings| ask::heal(&settings, args)),
         Commands::Hold(args) => with_settings(config, |settings| ask::hold(&settings, args)),

@@ -13,6 +13,7 @@ use crate::identity;
 use crate::metrics::Metrics;
 use crate::monitor::Config;
 use crate::pulse::{Pulse, Pulses};
+use crate::recorder::{Beginning, Flight};
 use apply::Outputs;
 use planaria_core::codec::Codec;
 use planaria_core::engine::{EngineError, EngineReply};
@@ -98,7 +99,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<Handle> {
         .thread_stack_size(BLOCKING_STACK)
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
-    let node = node(&parts.config);
+    let (node, flight) = node(&parts.config);
     let has_broker = !parts.config.settings.amqp_urls.is_empty();
     let (status_out, status) = watch::channel(Arc::new(status(&node, has_broker)));
     let (control, controls) = mpsc::channel(CONTROLS_MAX);
@@ -111,7 +112,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<Handle> {
         .stack_size(STACK)
         .spawn(move || {
             let _fuse = Fuse;
-            runtime.block_on(run(parts, node, status_out, control, controls));
+            runtime.block_on(run(parts, node, flight, status_out, control, controls));
         })?;
     Ok(handle)
 }
@@ -125,7 +126,8 @@ fn status(node: &Node, has_broker: bool) -> Status {
     status
 }
 
-fn node(config: &Config) -> Node {
+/// The core, and the recorder of what it is told where there is a folder for that.
+fn node(config: &Config) -> (Node, Flight) {
     let mut core = NodeConfig::from_settings(
         &config.settings,
         config.name.clone(),
@@ -135,13 +137,22 @@ fn node(config: &Config) -> Node {
     if let Some(label) = &config.autoheal_label {
         core.autoheal_label.clone_from(label);
     }
-    let saved = config.settings.state_dir.as_deref().and_then(state::load);
-    Node::new(core, config.boot, saved, rand::random(), clock::now())
+    let folder = config.settings.state_dir.as_deref();
+    let beginning = Beginning {
+        config: core,
+        boot: config.boot,
+        saved: folder.and_then(state::load),
+        seed: rand::random(),
+        start: clock::now(),
+    };
+    let flight = folder.map_or_else(Flight::none, |folder| Flight::start(folder, &beginning));
+    (beginning.node(), flight)
 }
 
 async fn run(
     parts: Parts,
     node: Node,
+    flight: Flight,
     status: watch::Sender<Arc<Status>>,
     control: mpsc::Sender<Control>,
     controls: mpsc::Receiver<Control>,
@@ -165,6 +176,7 @@ async fn run(
         .register("monitor", "pulse", settings.pulse_timeout);
     let driver = Loop {
         node,
+        flight,
         outputs,
         pulse,
         status,
@@ -229,6 +241,7 @@ fn outputs(parts: &Parts, codec: &Arc<Codec>, inputs: &mpsc::Sender<Input>) -> O
 /// The loop: one input at a time into the core, what comes out to the drivers.
 struct Loop {
     node: Node,
+    flight: Flight,
     outputs: Outputs,
     pulse: Pulse,
     status: watch::Sender<Arc<Status>>,
@@ -258,7 +271,10 @@ impl Loop {
                     None => return,
                 },
                 () = until(self.node.next_deadline()) => self.step(Input::Tick),
-                _ = pulses.tick() => self.pulse.pulse(),
+                _ = pulses.tick() => {
+                    self.pulse.pulse();
+                    self.flight.flush();
+                }
                 _ = refresh.tick(), if self.stale => {
                     self.stale = false;
                     self.status.send_replace(Arc::new(status(&self.node, self.has_broker)));
@@ -303,7 +319,15 @@ impl Loop {
 
     fn hand_over(&mut self, input: Input) {
         let now = clock::now();
-        for effect in self.node.handle(now, input) {
+        // The process may end as soon as such effects are carried out.
+        let last = matches!(input, Input::Shutdown | Input::LastWords(_));
+        self.flight.input(now, &input);
+        let effects = self.node.handle(now, input);
+        self.flight.effects(&effects);
+        if last {
+            self.flight.flush();
+        }
+        for effect in effects {
             if self.outputs.apply(effect)
                 && let Some(done) = self.leaving.take()
             {

@@ -26,6 +26,7 @@ fn help_names_verbs_and_exit_codes() {
         "status",
         "events",
         "why",
+        "replay",
         "heal",
         "hold",
         "release",
@@ -124,6 +125,37 @@ fn a_monitor_answers_its_own_command_line() {
     );
     running.signal(15);
     assert_eq!(running.end().code(), Some(143));
+}
+
+#[test]
+fn what_a_monitor_recorded_replays_until_a_line_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut running = start(
+        monitor(port)
+            .env("PLANARIA_STATE_DIR", folder.path())
+            .args(["run", "--", "sleep", "300"]),
+    );
+    let file = folder.path().join("recording.jsonl");
+    let lines = || std::fs::read_to_string(&file).map_or(0, |text| text.lines().count());
+    crate::support::wait_for("the recorder's first flush", || lines() >= 1);
+    running.signal(15);
+    assert_eq!(running.end().code(), Some(143));
+    let path = file.to_str().unwrap();
+    let (code, text, errors) = run(&["replay", path]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(text.contains("\"shutdown\""), "{text}");
+    assert!(text.contains("replayed to the same effects"), "{text}");
+    let changed = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("\"shutdown\"", "\"tick\"");
+    let line = changed.lines().count();
+    std::fs::write(&file, changed).unwrap();
+    let (code, text, errors) = run(&["replay", path, "--json"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains(&format!("line {line}: ")), "{errors}");
+    assert!(text.contains("\"same\":false"), "{text}");
+    assert_eq!(run(&["replay", "/nonexistent"]).0, Some(1));
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use crate::id::{ContainerId, MemberName};
 use crate::settings::{ElectionOrder, Settings};
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::time::Duration;
 
 /// What a member can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// Says that it lives; acts on nobody.
     Member,
@@ -17,7 +18,7 @@ pub enum Role {
 }
 
 /// The settings that decisions depend on. Spans are as in `config.ini`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeConfig {
     /// The cluster's name.
     pub cluster: String,
