@@ -2,10 +2,10 @@
 
 use crate::clock::{EPOCH, MS, S, nanos, shown};
 use crate::container::{Kind, UNWELL_MEMORY, Will};
-use crate::world::{Call, World};
+use crate::world::{Call, STOP_BELIEVED, World};
 use planaria_core::engine::{ContainerState, EngineCall, RestartPolicy};
 use planaria_core::id::{BootId, RequestId, Term};
-use planaria_core::message::{Body, KeyRole, Outcome, Verb};
+use planaria_core::message::{Body, Incident, KeyRole, Outcome, Verb};
 use std::collections::BTreeMap;
 
 /// A rule that was broken.
@@ -138,6 +138,13 @@ const HOLD_SLACK: u64 = 3 * S;
 
 /// An event of the engine is at its listeners within this.
 const EVENT_DELAY: u64 = 10 * MS;
+
+/// How failed healings begin that left no start behind and count all the same.
+const COUNTED: [&str; 3] = [
+    "the engine refused",
+    "the order had no effect",
+    "it does not die",
+];
 
 /// How long a hung broker must have hung before its host's guardian forces it, a little less.
 const BROKER_PATIENCE: u64 = 29 * S;
@@ -317,14 +324,14 @@ impl World {
         if idle || within_window {
             return;
         }
-        self.check_patient(target, &by, &name, &verb);
+        self.check_patient(call, target, &by, &name, &verb);
         self.check_hold(call, target, &by, &name, &verb);
         if matches!(call.request, EngineCall::Start { .. }) {
             self.check_start(call, target, &by, &name);
         }
     }
 
-    fn check_patient(&mut self, target: usize, by: &str, name: &str, verb: &str) {
+    fn check_patient(&mut self, call: &Call, target: usize, by: &str, name: &str, verb: &str) {
         let cont = &self.conts[target];
         let label = |key: &str| cont.facts.labels.get(key).map(String::as_str);
         let plain_created = cont.facts.state == ContainerState::Created
@@ -339,7 +346,12 @@ impl World {
             .name
             .split_once('_')
             .is_some_and(|(head, _)| cont.facts.id.as_str().starts_with(head));
-        let renamed = renamed && !cont.truth.tainted;
+        // The news of it must have had its time.
+        let known = cont
+            .truth
+            .renamed
+            .is_some_and(|at| call.wanted_at > at + EVENT_DELAY);
+        let renamed = renamed && known && !cont.truth.tainted;
         if (plain_created || foreign || renamed) && !cont.truth.asked {
             self.violate(Rule::Patients, || {
                 format!("{by} makes {verb} of {name}, which is nobody's patient")
@@ -377,6 +389,7 @@ impl World {
         if let Will::Stopped(since) = truth.will
             && call.wanted_at > since + EVENT_DELAY
             && !truth.tainted
+            && !self.engine_went_before_it_could_tell(call, since)
         {
             let at = shown(since);
             self.violate(Rule::Intent, || {
@@ -400,13 +413,25 @@ impl World {
             return;
         }
         // Three seconds of slack: the start that is judged now takes effect later.
-        // Twice the limit: a healer that was away counts only what it was told of.
+        // Almost twice the limit: a healer that was away counts only what it was told of, and the
+        // engine remembers no start that failed.
         let recent = cont.restarts_within(self.now, window - 3 * S);
-        if recent >= 2 * limit && truth.died && !truth.tainted {
+        if recent >= 2 * limit - 1 && truth.died && !truth.tainted {
             self.violate(Rule::Intensity, || {
                 format!("{by} starts {name} although it was restarted {recent} times of late")
             });
         }
+    }
+
+    /// The engine went down before this healer, frozen until then, saw it answer after the stop: to it
+    /// the stop may have been the engine's own.
+    fn engine_went_before_it_could_tell(&self, call: &Call, stopped: u64) -> bool {
+        let awake = self
+            .proc(call.proc, call.life)
+            .map_or(self.now, |proc| proc.awake_since);
+        self.engine
+            .went_down
+            .is_some_and(|at| at > stopped && awake.max(stopped) + STOP_BELIEVED > at)
     }
 
     /// A message goes out through the broker.
@@ -433,8 +458,21 @@ impl World {
                 let now = self.now;
                 self.trace
                     .say(now, || format!("  {by} incident {incident:?}"));
+                self.note_failure(incident);
             }
             _ => {}
+        }
+    }
+
+    /// A healing that failed without a start counts as an attempt: it must not be repeated for ever.
+    fn note_failure(&mut self, incident: &Incident) {
+        let counted = incident
+            .notes
+            .get("failed")
+            .is_some_and(|why| COUNTED.iter().any(|start| why.starts_with(start)));
+        let now = self.now;
+        if counted && let Some(target) = self.by_id(&incident.container) {
+            self.conts[target].truth.failures.push(now);
         }
     }
 

@@ -129,6 +129,10 @@ pub(crate) struct Truth {
     pub(crate) died: bool,
     /// Starts that followed a death without a stop.
     pub(crate) restarts: VecDeque<u64>,
+    /// Healings of it that failed without a start.
+    pub(crate) failures: Vec<u64>,
+    /// When a recreation renamed it.
+    pub(crate) renamed: Option<u64>,
     /// An event about it was lost on the way to a healer, or came when nobody listened.
     pub(crate) tainted: bool,
     /// A person asked for it to be healed.
@@ -222,6 +226,8 @@ impl Cont {
                 unwell_until: None,
                 died: false,
                 restarts: VecDeque::new(),
+                failures: Vec::new(),
+                renamed: None,
                 tainted: false,
                 asked: false,
                 held_until: None,

@@ -4,7 +4,6 @@ use super::Node;
 use crate::effect::Effect;
 use crate::id::MemberName;
 use crate::message::{Beat, Body, MemberState, MemberView};
-use crate::supervisor::Supervisor;
 use crate::time::Instant;
 
 /// A beat carries the table whole up to so many members; beyond, those that are not well come first.
@@ -47,7 +46,7 @@ impl Node {
             members: shortened(members),
             records: supervisor.map(|s| s.records(now)).unwrap_or_default(),
             holds: supervisor.map(|s| s.holds.list(now)).unwrap_or_default(),
-            tickets: supervisor.map(Supervisor::tickets).unwrap_or_default(),
+            tickets: supervisor.map(|s| s.tickets(now)).unwrap_or_default(),
         };
         self.out.push(Effect::PublishBeat {
             channel,

@@ -1,7 +1,7 @@
 //! Driving one container's ticket: when an order may go out, and whether it had its effect.
 
 use super::policy::{self, Care};
-use super::ticket::{Phase, Plan, Ticket};
+use super::ticket::{KILL_EVENT, OwnKill, Phase, Plan, Ticket};
 use super::{
     ANNOUNCE, DEPENDENCY_MAX, Exit, FORCES_MAX, HARD_KILL_MAX, Patient, SETTLE_MAX, Supervisor,
 };
@@ -91,6 +91,7 @@ impl Supervisor {
                 } else if hard {
                     let note = Some(("failed", "it does not die of SIGKILL".to_owned()));
                     patient.intensity.count(now);
+                    self.unsaved = true;
                     self.close(now, patient, IncidentOutcome::Failed, note, out);
                 } else {
                     self.kill(now, patient, super::patient::SIGKILL, out);
@@ -110,6 +111,7 @@ impl Supervisor {
                 } else {
                     let note = Some(("failed", "the order had no effect".to_owned()));
                     patient.intensity.count(now);
+                    self.unsaved = true;
                     self.close(now, patient, IncidentOutcome::Failed, note, out);
                 }
             }
@@ -290,7 +292,7 @@ impl Supervisor {
         if let Some(ticket) = &mut patient.ticket
             && signal == patient.info.stop_signal
         {
-            ticket.own_kills += 1;
+            ticket.own_kill = Some(OwnKill::Ordered);
         }
         let not_after = self.mandate.force_until;
         self.call(now, patient, call, not_after, out);
@@ -433,8 +435,14 @@ impl Supervisor {
         let Some(ticket) = &mut patient.ticket else {
             return;
         };
+        if let Some(own) = &mut ticket.own_kill {
+            *own = OwnKill::Answered {
+                until: now + KILL_EVENT,
+            };
+        }
         ticket.phase = match &ticket.plan {
             Plan::Force { gentle } => {
+                ticket.answered.get_or_insert(now);
                 // A second kill of the same ticket is always the hard one.
                 let hard = !gentle || ticket.attempts > 0;
                 ticket.attempts += 1;

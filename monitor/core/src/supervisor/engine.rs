@@ -7,10 +7,15 @@ use crate::id::{CallId, ContainerId, HostId};
 use crate::out::Out;
 use crate::time::Instant;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The engine is asked for all that it remembers (256 events, minutes at best), whatever its clock said
 /// meanwhile: a clock that was set must not cut off the newest of them.
 const ALL_IT_REMEMBERS: i64 = 1;
+/// An engine that refuses to tell what it remembers is asked so often, then judged without.
+const HISTORY_TRIES: u8 = 3;
+/// After a question that the engine did not answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Calls that may await an answer; each container has at most two.
 const CALLS_MAX: usize = 2 * CONTAINERS_MAX;
 
@@ -29,15 +34,30 @@ impl Supervisor {
         self.host = Some(host);
         self.stream_since = now;
         self.trusted = false;
+        if self.stream_at == 0 && self.engine_seen > 0 {
+            self.age_adopted(since);
+        }
         self.stream_at = since;
-        self.ask(
-            now,
-            EngineCall::History {
-                since: ALL_IT_REMEMBERS,
-            },
-            Asked::History,
-            out,
-        );
+        self.history_tries = HISTORY_TRIES;
+        self.ask_history(now, out);
+    }
+
+    /// What the volume kept is older by the time that this healer was away, as the engine's clock tells.
+    fn age_adopted(&mut self, engine_now: i64) {
+        let away = engine_now.saturating_sub(self.engine_seen) / 1_000_000;
+        let away = u64::try_from(away).unwrap_or(0);
+        for record in self.adopted.values_mut() {
+            for ago in &mut record.restarts_ms_ago {
+                *ago = ago.saturating_add(away);
+            }
+            record.quarantined_ms = record.quarantined_ms.map(|ms| ms.saturating_add(away));
+        }
+    }
+
+    fn ask_history(&mut self, now: Instant, out: &mut Out) {
+        self.history_tries -= 1;
+        let since = ALL_IT_REMEMBERS;
+        self.ask(now, EngineCall::History { since }, Asked::History, out);
     }
 
     /// The stream broke: what was waited for in it can't be waited for any more.
@@ -123,7 +143,12 @@ impl Supervisor {
 
     pub(super) fn tick_engine(&mut self, now: Instant, out: &mut Out) {
         if self.list_due.is_some_and(|at| now >= at) && self.connected && self.listing.is_none() {
-            self.ask_list(now, out);
+            if self.history_tries > 0 {
+                self.list_due = None;
+                self.ask_history(now, out);
+            } else {
+                self.ask_list(now, out);
+            }
         }
         let lost: Vec<CallId> = self
             .calls
@@ -148,12 +173,16 @@ impl Supervisor {
             return;
         };
         match asked {
-            Asked::History => {
-                if let Ok(EngineReply::History(events)) = result {
+            Asked::History => match result {
+                Ok(EngineReply::History(events)) => {
+                    self.history_tries = 0;
                     self.remember_past(&events);
+                    self.ask_list(now, out);
                 }
-                self.ask_list(now, out);
-            }
+                // Without it a death cannot be told from a stop: it is worth a moment, but no more.
+                _ if self.history_tries > 0 => self.list_due = Some(now + ASK_AGAIN),
+                _ => self.ask_list(now, out),
+            },
             Asked::List { mark } => self.listed(now, call, asked_at, mark, result, out),
             Asked::Inspect { id, mark } => self.inspected(now, &id, call, (asked_at, mark), result),
             Asked::Order { id } => {
@@ -181,7 +210,7 @@ impl Supervisor {
         self.listing = None;
         let Ok(EngineReply::Containers(containers)) = result else {
             // Ask again soon; until then nothing is believed that was not before.
-            self.list_due = Some(now + std::time::Duration::from_secs(1));
+            self.list_due = Some(now + ASK_AGAIN);
             return;
         };
         self.list_due = Some(now + out.jitter(LIST_EVERY));
@@ -254,7 +283,7 @@ impl Supervisor {
             if let Some(at) = patient.wake.take() {
                 self.wakes.remove(&(at, id.clone()));
             }
-            let at = now + std::time::Duration::from_secs(1);
+            let at = now + ASK_AGAIN;
             patient.wake = Some(at);
             self.wakes.insert((at, id.clone()));
         }

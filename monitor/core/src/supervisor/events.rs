@@ -1,6 +1,6 @@
 //! What the engine's events change at once. What they cannot tell is asked for.
 
-use super::patient::{SIGKILL, SIGSTOP};
+use super::patient::{Life, SIGKILL, SIGSTOP};
 use super::{CONTAINERS_MAX, Exit, Patient, STOP_CONFIRMED, STOP_FOLLOWS, Supervisor};
 use crate::engine::{EngineEvent, EventKind};
 use crate::id::ContainerId;
@@ -55,16 +55,23 @@ impl Supervisor {
     }
 
     fn killed(&mut self, now: Instant, patient: &mut Patient, signal: i32, out: &mut Out) {
+        if !patient.is_up() || patient.exit.is_some() || patient.running_since.is_none() {
+            // Only what runs is signalled: its start was missed, and this belongs to the life that
+            // the next look will show.
+            patient.life = Life {
+                early: true,
+                ..Life::default()
+            };
+        }
         patient.life.signalled = true;
         if signal == SIGSTOP {
             patient.stuck_since.get_or_insert(now);
         }
         if signal == patient.info.stop_signal {
-            let own = patient.ticket.as_mut().is_some_and(|ticket| {
-                let own = ticket.own_kills > 0;
-                ticket.own_kills = ticket.own_kills.saturating_sub(1);
-                own
-            });
+            let own = patient
+                .ticket
+                .as_mut()
+                .is_some_and(|ticket| ticket.take_own_kill(now));
             let announced = patient.announced.take().is_some_and(|until| now < until);
             patient.life.excused |= announced;
             if !own && !announced {
@@ -129,14 +136,17 @@ impl Supervisor {
             _ => None,
         };
         let reason = match patient.exit.take() {
-            // We start nothing in quarantine: a person did, and nothing is held against it any more.
+            // A person started it in quarantine, or a healer that knew of none: it has its chance, and
+            // the count stays, for the next death within the window.
             Some(exit) if exit.was_death() && patient.intensity.quarantined.is_some() => {
-                patient.intensity.clear();
+                patient.intensity.quarantined = None;
+                patient.intensity.count(now);
                 self.unsaved = true;
                 RestartReason::Requested
             }
             Some(exit) if exit.was_death() => {
                 patient.intensity.count(now);
+                self.unsaved = true;
                 super::exit::reason(patient)
             }
             Some(Exit::Stopped | Exit::StopSeen { .. }) => {

@@ -60,9 +60,25 @@ pub(super) fn witnessed(patient: &Patient, at: Instant) -> Exit {
     }
 }
 
+/// A death that the stream missed: the engine brings back only what died by itself.
+pub(super) fn restarting(patient: &Patient, at: Instant) -> Exit {
+    Exit::Witnessed {
+        reason: reason(patient),
+        at,
+        evidence: format!(
+            "the engine is restarting it, exit code {}",
+            patient.info.exit_code
+        ),
+    }
+}
+
 impl Supervisor {
     /// What happened before the stream began. Only the last life of each container counts.
     pub(super) fn remember_past(&mut self, events: &[EngineEvent]) {
+        // The stream may have broken before a list could use what was told the last time.
+        for event in events {
+            self.past.remove(&event.container);
+        }
         for event in events {
             self.engine_seen = self.engine_seen.max(event.at);
             let past = self.past.entry(event.container.clone()).or_default();

@@ -104,6 +104,8 @@ pub(crate) struct Supervisor {
     trusted: bool,
     list_due: Option<Instant>,
     listing: Option<CallId>,
+    /// How often the engine may still be asked for what it remembers.
+    history_tries: u8,
     engine_seen: i64,
     /// The engine's time when the stream began.
     stream_at: i64,
@@ -140,6 +142,7 @@ impl Supervisor {
             trusted: false,
             list_due: None,
             listing: None,
+            history_tries: 0,
             engine_seen,
             stream_at: 0,
             past: BTreeMap::new(),

@@ -56,6 +56,7 @@ impl Supervisor {
             }
             if other_life && exit.was_death() {
                 patient.intensity.count(now);
+                self.unsaved = true;
             } else if matches!(exit, Exit::Stopped | Exit::StopSeen { .. }) {
                 patient.intensity.clear();
                 self.unsaved = true;
@@ -67,6 +68,10 @@ impl Supervisor {
         patient.life.ran = true;
         if restarting {
             patient.running_since = None;
+            if patient.exit.is_none() {
+                // The engine's own word for a death without a stop, where the stream missed it.
+                patient.exit = Some(super::exit::restarting(patient, now));
+            }
             return;
         }
         patient.running_since.get_or_insert(now);

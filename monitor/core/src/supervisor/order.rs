@@ -71,6 +71,7 @@ impl Supervisor {
             Err(error @ EngineError::Refused { .. }) => {
                 // No `start` event will count this attempt, and it must not be repeated for ever.
                 patient.intensity.count(now);
+                self.unsaved = true;
                 let text = format!("{}: {error}", patient.info.name);
                 patient.alert_once(Severity::Medium, "engine_refused", text, out);
                 let note = Some(("failed", error.to_string()));

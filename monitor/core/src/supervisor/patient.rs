@@ -29,6 +29,8 @@ pub(crate) struct Life {
     pub(super) excused: bool,
     /// It was seen running in this life.
     pub(super) ran: bool,
+    /// A signal was heard before its start was known: the look that shows it changes nothing here.
+    pub(super) early: bool,
 }
 
 /// How a life ended, and what follows from it.
@@ -190,10 +192,14 @@ impl Patient {
 
     /// A new life: what was held against the old one is over.
     pub(super) fn begin_life(&mut self, now: Instant) {
-        self.life = Life {
-            ran: true,
-            ..Life::default()
+        let before = std::mem::take(&mut self.life);
+        self.life = if before.early {
+            before
+        } else {
+            Life::default()
         };
+        self.life.ran = true;
+        self.life.early = false;
         self.exit = None;
         self.stopped = None;
         self.running_since = Some(now);

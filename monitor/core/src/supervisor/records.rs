@@ -36,7 +36,7 @@ impl Supervisor {
             .collect()
     }
 
-    pub(crate) fn tickets(&self) -> Vec<TicketView> {
+    pub(crate) fn tickets(&self, now: Instant) -> Vec<TicketView> {
         self.patients
             .values()
             .filter_map(|p| Some((p, p.ticket.as_ref()?)))
@@ -47,7 +47,7 @@ impl Supervisor {
                 TicketView {
                     container: p.info.id.clone(),
                     left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-                    killing: ticket.is_about_to_kill(),
+                    killing: ticket.is_about_to_kill(now),
                 }
             })
             .collect()
@@ -117,7 +117,10 @@ impl Supervisor {
                 let until = now + Duration::from_millis(ticket.left_ms).min(TICKET_MAX);
                 patient.blocked = Some(until);
                 let life = &patient.life;
-                if ticket.killing && patient.is_up() && !life.stop_signal && !life.excused {
+                if !ticket.killing {
+                    // It was sent, and whoever listens has heard it.
+                    patient.announced = None;
+                } else if patient.is_up() && !life.stop_signal && !life.excused {
                     patient.announced = Some(until.min(now + ANNOUNCED_MAX));
                 }
             }
@@ -145,7 +148,10 @@ impl Supervisor {
 
     fn state(&self, patient: &Patient, now: Instant) -> (MemberState, String) {
         let say = |text: &str| text.to_owned();
-        if patient.intensity.quarantined.is_some() && !patient.is_running() {
+        let runs_well = patient.is_running()
+            && patient.stuck_since.is_none()
+            && patient.info.health != Some(crate::engine::Health::Unhealthy);
+        if patient.intensity.quarantined.is_some() && !runs_well {
             return (MemberState::Quarantined, say("restarted too often"));
         }
         if let Some(ticket) = &patient.ticket

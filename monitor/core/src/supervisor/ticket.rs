@@ -39,6 +39,18 @@ pub(super) enum Phase {
     Recovering { until: Instant },
 }
 
+/// Whose event is awaited: until then a stop signal is our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnKill {
+    /// The engine has not answered yet.
+    Ordered,
+    /// It has: the event comes by then, or was lost.
+    Answered { until: Instant },
+}
+
+/// The event of a kill comes before the engine's answer, or right behind it.
+pub(super) const KILL_EVENT: Duration = Duration::from_millis(250);
+
 /// One healing.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
@@ -53,11 +65,13 @@ pub(crate) struct Ticket {
     pub(super) not_before: Instant,
     pub(super) ordered: Option<Instant>,
     pub(super) running: Option<Instant>,
-    /// Kills that we ordered and whose events are still to come.
-    pub(super) own_kills: u32,
+    /// A kill with the stop signal was ordered, and its event is still to come.
+    pub(super) own_kill: Option<OwnKill>,
     pub(super) term: u64,
     /// Kills of this ticket so far.
     pub(super) attempts: u32,
+    /// When the engine answered the first of them.
+    pub(super) answered: Option<Instant>,
     /// The group was told that a force begins.
     pub(super) announced: bool,
 }
@@ -82,9 +96,10 @@ impl Ticket {
             not_before: now,
             ordered: None,
             running: None,
-            own_kills: 0,
+            own_kill: None,
             term: 0,
             attempts: 0,
+            answered: None,
             announced: false,
         }
     }
@@ -106,9 +121,24 @@ impl Ticket {
     }
 
     /// Its first signal is still to come or just went out.
-    pub(super) fn is_about_to_kill(&self) -> bool {
-        let due = matches!(self.plan, Plan::Force { .. }) && self.phase == Phase::Due;
-        self.announced && (due || self.is_killing()) && self.attempts <= 1
+    pub(super) fn is_about_to_kill(&self, now: Instant) -> bool {
+        let force = matches!(self.plan, Plan::Force { .. });
+        self.announced
+            && match self.phase {
+                Phase::Due => force && self.attempts == 0,
+                Phase::Calling { killing, .. } => force && killing && self.attempts == 0,
+                Phase::Dying { .. } => self.answered.is_some_and(|at| now < at + KILL_EVENT),
+                _ => false,
+            }
+    }
+
+    /// Whether this stop signal is the one that we ordered.
+    pub(super) fn take_own_kill(&mut self, now: Instant) -> bool {
+        match self.own_kill.take() {
+            Some(OwnKill::Ordered) => true,
+            Some(OwnKill::Answered { until }) => now < until,
+            None => false,
+        }
     }
 
     /// An order is out, or its effect is awaited.

@@ -36,6 +36,8 @@ pub(crate) struct Bench {
     pub(crate) history: Vec<EngineEvent>,
     /// The engine answers.
     pub(crate) answers: bool,
+    /// So many times the engine refuses to tell its history.
+    pub(crate) history_refusals: u32,
     /// A start ends in this error of the engine.
     pub(crate) start_error: Option<EngineError>,
     /// A started container dies at once.
@@ -94,6 +96,7 @@ impl Bench {
             containers: BTreeMap::new(),
             history: Vec::new(),
             answers: true,
+            history_refusals: 0,
             start_error: None,
             crash_loop: false,
             loops: true,
@@ -131,6 +134,11 @@ impl Bench {
             self.containers.insert(container.name.clone(), container);
         }
         self.reconnect_engine();
+    }
+
+    /// The engine is the same as in another story.
+    pub(crate) fn clock_of(&mut self, other: &Self) {
+        self.clock = other.clock;
     }
 
     pub(crate) fn reconnect_engine(&mut self) {
@@ -203,6 +211,23 @@ impl Bench {
             }
             _ => {}
         }
+    }
+
+    /// The engine, which is slow (`answers` is off), answers the newest call.
+    pub(crate) fn answer(&mut self, reply: EngineReply) {
+        let call = self
+            .log
+            .iter()
+            .rev()
+            .find_map(|(_, effect)| match effect {
+                Effect::Engine { call, .. } => Some(*call),
+                _ => None,
+            })
+            .expect("a call");
+        self.feed(Input::EngineReply {
+            call,
+            result: Ok(reply),
+        });
     }
 
     fn envelope(&mut self, (from, boot): (MemberName, BootId), body: Body) -> Envelope {
@@ -352,6 +377,13 @@ impl Bench {
                     .find(|c| c.id == id)
                     .map(|c| Box::new(c.clone())),
             )),
+            EngineCall::History { .. } if self.history_refusals > 0 => {
+                self.history_refusals -= 1;
+                Err(EngineError::Refused {
+                    status: 500,
+                    message: "internal error".to_owned(),
+                })
+            }
             EngineCall::History { since } => Ok(EngineReply::History(
                 self.history
                     .iter()

@@ -334,3 +334,94 @@ fn restarts_that_only_the_history_shows_count_too() {
     assert_eq!(bench.orders(), [""; 0]);
     assert_eq!(bench.alerts("quarantined"), 1);
 }
+
+#[test]
+fn a_start_in_quarantine_is_a_chance_and_no_pardon() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.crash_loop = true;
+    bench.kill("plain-1");
+    bench.pass(seconds(40));
+    assert_eq!(bench.state("plain-1"), MemberState::Quarantined);
+    // Another healer that knows of none, or a person.
+    bench.crash_loop = false;
+    bench.log.clear();
+    bench.begin("plain-1");
+    bench.event("plain-1", EventKind::Start);
+    bench.pass(seconds(2));
+    assert_ne!(bench.state("plain-1"), MemberState::Quarantined);
+    bench.kill("plain-1");
+    bench.pass(seconds(10));
+    assert_eq!(bench.orders(), [""; 0], "the back-off goes on");
+    assert!(bench.last_beat().records[0].restarts_ms_ago.len() >= 5);
+}
+
+#[test]
+fn in_quarantine_is_also_what_runs_and_is_unwell() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    for wait in [1, 2, 3, 5, 9] {
+        bench.kill("plain-1");
+        bench.pass(seconds(wait));
+    }
+    assert_eq!(bench.orders().len(), 5);
+    assert_ne!(bench.state("plain-1"), MemberState::Quarantined);
+    bench.edit("plain-1", |c| c.health = Some(Health::Unhealthy));
+    bench.event("plain-1", EventKind::Health(Health::Unhealthy));
+    bench.pass(seconds(20));
+    assert_eq!(bench.orders().len(), 5);
+    assert_eq!(bench.alerts("quarantined"), 1);
+    assert_eq!(bench.state("plain-1"), MemberState::Quarantined);
+}
+
+#[test]
+fn a_history_that_is_told_twice_counts_once() {
+    let mut bench = Bench::new(Role::Healer);
+    bench
+        .containers
+        .insert("plain-1".into(), container("plain-1"));
+    for _ in 0..2 {
+        bench.end("plain-1", 1);
+        let _ = bench.make_event("plain-1", EventKind::Die { exit_code: 1 });
+        bench.begin("plain-1");
+        let _ = bench.make_event("plain-1", EventKind::Start);
+    }
+    bench.answers = false;
+    bench.reconnect_engine();
+    let history = bench.history.clone();
+    bench.answer(planaria_core::engine::EngineReply::History(history));
+    bench.lose_engine();
+    bench.answers = true;
+    bench.reconnect_engine();
+    bench.office();
+    bench.pass(seconds(2));
+    assert_eq!(bench.last_beat().records[0].restarts_ms_ago.len(), 2);
+}
+
+#[test]
+fn counts_are_kept_on_the_volume_and_grow_older_while_nobody_looks() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    for _ in 0..3 {
+        bench.kill("plain-1");
+        bench.pass(seconds(5));
+    }
+    let saved = bench
+        .log
+        .iter()
+        .rev()
+        .find_map(|(_, effect)| match effect {
+            Effect::Save(saved) => Some(saved.clone()),
+            _ => None,
+        })
+        .unwrap();
+    assert_eq!(saved.records[0].restarts_ms_ago.len(), 3);
+    // (away for so long by the engine's clock, restarts that still count)
+    for (away, counted) in [(1, true), (120, false)] {
+        let mut saved = saved.clone();
+        saved.engine_seen -= away * 1_000_000_000;
+        let mut next = Bench::with(Role::Healer, Some(saved), |_| {});
+        next.clock_of(&bench);
+        next.engine(vec![bench.containers["plain-1"].clone()]);
+        next.office();
+        next.pass(seconds(2));
+        assert_eq!(!next.last_beat().records.is_empty(), counted, "{away} s");
+    }
+}

@@ -2,8 +2,8 @@
 
 use crate::bench::{Bench, container, millis, name, seconds};
 use planaria_core::effect::Effect;
-use planaria_core::engine::{ContainerState, EventKind, RestartPolicy};
-use planaria_core::message::MemberState;
+use planaria_core::engine::{ContainerState, EngineReply, EventKind, Health, RestartPolicy};
+use planaria_core::message::{Body, IncidentOutcome, MemberState, TicketView};
 use planaria_core::node::Role;
 use planaria_core::status::Saved;
 
@@ -349,4 +349,158 @@ fn a_stop_signal_that_the_stream_missed_is_found_in_the_history() {
     );
     bench.pass(seconds(9));
     assert_eq!(bench.orders(), [""; 0]);
+}
+
+/// A force on something unhealthy, whose own signal is a person's in nothing but its number.
+fn forced(heard: bool) -> Bench {
+    let mut bench = Bench::leader(plain());
+    bench.answers = false;
+    bench.edit("plain-1", |c| c.health = Some(Health::Unhealthy));
+    bench.event("plain-1", EventKind::Health(Health::Unhealthy));
+    bench.answer(EngineReply::Container(Some(Box::new(
+        bench.containers["plain-1"].clone(),
+    ))));
+    bench.pass(millis(100));
+    assert_eq!(bench.orders(), ["kill 15 plain-1"]);
+    if heard {
+        bench.event("plain-1", EventKind::Kill { signal: 15 });
+    }
+    bench.answer(EngineReply::Done);
+    bench
+}
+
+#[test]
+fn a_signal_long_after_our_own_is_a_persons() {
+    // (our own event was heard, the next one comes so much later, it is a person's)
+    for (heard, after, persons) in [
+        (false, millis(100), false),
+        (false, millis(400), true),
+        (false, seconds(5), true),
+        (true, millis(100), true),
+        (true, seconds(5), true),
+    ] {
+        let mut bench = forced(heard);
+        bench.pass(after);
+        bench.event("plain-1", EventKind::Kill { signal: 15 });
+        let refused = bench
+            .incidents()
+            .iter()
+            .any(|incident| incident.outcome == IncidentOutcome::Refused);
+        assert_eq!(refused, persons, "heard {heard}, {after:?} later");
+        bench.pass(seconds(8));
+        let kills = bench.orders().len();
+        assert_eq!(kills, 1, "no SIGKILL within the grace of either");
+    }
+}
+
+#[test]
+fn an_announced_signal_that_was_lost_excuses_no_later_one() {
+    // (beats that announce it, then one that says it was sent, a person's after it)
+    for (sent, after, persons) in [
+        (false, millis(200), false),
+        (false, millis(1600), true),
+        (true, millis(0), true),
+    ] {
+        let mut bench = Bench::new(Role::Healer);
+        bench.engine(plain());
+        bench.feed(planaria_core::input::Input::BrokerConnected);
+        let mut beat = bench.beat_of("healer-3", 3, 5);
+        let term = beat.term;
+        bench.say("healer-3", 3, Body::Beat(Box::new(beat.clone())));
+        bench.pass(seconds(4));
+        beat.number += 1;
+        beat.tickets.push(TicketView {
+            container: bench.containers["plain-1"].id.clone(),
+            left_ms: 15_000,
+            killing: true,
+        });
+        bench.say("healer-3", 3, Body::Beat(Box::new(beat.clone())));
+        if sent {
+            beat.number += 1;
+            beat.tickets[0].killing = false;
+            bench.say("healer-3", 3, Body::Beat(Box::new(beat)));
+        }
+        bench.pass(after);
+        bench.event("plain-1", EventKind::Kill { signal: 15 });
+        // Only a leader shows what it thinks of the signal.
+        bench.say("healer-3", 3, Body::Resign { term });
+        bench.feed(planaria_core::input::Input::TokenGranted {
+            channel: crate::bench::CHANNEL,
+        });
+        let status = bench.node.status(bench.now);
+        let why = status
+            .members
+            .iter()
+            .find(|member| member.name == name("plain-1"))
+            .map(|member| member.why.clone());
+        assert_eq!(
+            why.as_deref() == Some("being stopped"),
+            persons,
+            "sent {sent}, {after:?} later: {why:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stop_signal_counts_though_the_start_before_it_was_missed() {
+    for known in [true, false] {
+        let mut bench = Bench::leader(plain());
+        let title = if known { "plain-1" } else { "plain-2" };
+        if known {
+            bench.stop(title);
+            bench.pass(seconds(20));
+        } else {
+            bench.containers.insert(title.into(), container(title));
+        }
+        // Its start was lost on the way.
+        bench.begin(title);
+        bench.event(title, EventKind::Kill { signal: 15 });
+        bench.pass(millis(80));
+        bench.end(title, 0);
+        bench.event(title, EventKind::Die { exit_code: 0 });
+        bench.pass(millis(40));
+        assert_eq!(bench.orders(), [""; 0], "known {known}");
+        bench.event(title, EventKind::Stop);
+        bench.pass(seconds(60));
+        assert_eq!(bench.orders(), [""; 0], "known {known}");
+    }
+}
+
+#[test]
+fn an_engine_that_does_not_tell_its_history_is_asked_again() {
+    for (refusals, healed) in [(1, true), (2, true), (3, false)] {
+        let mut bench = Bench::new(Role::Healer);
+        bench
+            .containers
+            .insert("plain-1".into(), container("plain-1"));
+        let _ = bench.make_event("plain-1", EventKind::Kill { signal: 9 });
+        bench.end("plain-1", 137);
+        let _ = bench.make_event("plain-1", EventKind::Die { exit_code: 137 });
+        bench.history_refusals = refusals;
+        bench.reconnect_engine();
+        bench.pass(seconds(5));
+        bench.office();
+        bench.pass(seconds(5));
+        assert_eq!(
+            !bench.orders().is_empty(),
+            healed,
+            "refused {refusals} times"
+        );
+        assert_eq!(bench.alerts("unwitnessed"), usize::from(!healed));
+    }
+}
+
+#[test]
+fn what_the_engine_was_restarting_is_a_death_though_the_stream_missed_it() {
+    let mut bench = Bench::leader(plain());
+    bench.lose_engine();
+    bench.history.clear();
+    bench.end("plain-1", 1);
+    bench.edit("plain-1", |c| c.state = ContainerState::Restarting);
+    bench.reconnect_engine();
+    bench.pass(millis(200));
+    // A signal cancels Docker's policy, and there is no process to tell of it.
+    bench.edit("plain-1", |c| c.state = ContainerState::Exited);
+    bench.pass(seconds(10));
+    assert_eq!(bench.orders(), ["start plain-1"]);
 }

@@ -10,7 +10,7 @@ use planaria_core::input::Input;
 use std::collections::VecDeque;
 
 /// A stop that is followed by the engine's own end within this may have been the engine's.
-const STOP_BELIEVED: u64 = 6 * S;
+pub(crate) const STOP_BELIEVED: u64 = 6 * S;
 
 /// The engine remembers so many events, three of them for each health check.
 const RING: usize = 256;
@@ -25,6 +25,8 @@ const CHECK_RETRIES: u32 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct EngineModel {
     pub(crate) down: bool,
+    /// When it went down last.
+    pub(crate) went_down: Option<u64>,
     /// With live-restore containers live on without it.
     pub(crate) live_restore: bool,
     /// Grows with each of its restarts.
@@ -226,6 +228,7 @@ impl World {
             }
         }
         self.engine.down = true;
+        self.engine.went_down = Some(self.now);
         self.engine.session += 1;
         self.engine.ring.clear();
     }

@@ -510,6 +510,7 @@ impl World {
         let short: String = cont.facts.id.as_str().chars().take(12).collect();
         cont.facts.name = format!("{short}_{}", spec.name);
         cont.truth.will = Will::Stopped(self.now);
+        cont.truth.renamed = Some(self.now);
         self.emit(index, EventKind::Rename);
         let new = self.make(&spec);
         self.emit(new, EventKind::Create);

@@ -17,7 +17,7 @@ use crate::trace::Trace;
 pub use acts::Act;
 pub(crate) use calls::{Call, Reply, verb};
 pub(crate) use driver::Proc;
-pub(crate) use engine::EngineModel;
+pub(crate) use engine::{EngineModel, STOP_BELIEVED};
 use planaria_core::id::MemberName;
 use planaria_core::input::Input;
 use planaria_core::message::Envelope;

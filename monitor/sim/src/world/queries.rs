@@ -291,7 +291,12 @@ impl World {
                     let quarantined = view(name) == Some(MemberState::Quarantined)
                         && self.could_be_quarantined(cont);
                     if !quarantined && !self.unwitnessed(index) && !self.is_held(cont) {
-                        wrongs.push(format!("{name} is {:?}", cont.facts.state));
+                        let restarts = cont.restarts_within(self.now, QUARANTINE_MEMORY);
+                        wrongs.push(format!(
+                            "{name} is {:?}, was restarted {restarts} times and is seen as {:?}",
+                            cont.facts.state,
+                            view(name)
+                        ));
                     }
                 }
                 Will::Run
@@ -315,8 +320,9 @@ impl World {
     fn could_be_quarantined(&self, cont: &Cont) -> bool {
         // A person's start of what Docker was restarting cannot be told from Docker's own.
         let starts = usize::try_from(cont.life).unwrap_or(usize::MAX);
-        starts.max(cont.restarts_within(self.now, QUARANTINE_MEMORY))
-            >= self.stage.settings.restart_limit as usize
+        let restarts =
+            cont.restarts_within(self.now, QUARANTINE_MEMORY) + cont.truth.failures.len();
+        starts.max(restarts) >= self.stage.settings.restart_limit as usize
     }
 
     /// Nobody who lives now can know how it ended.
