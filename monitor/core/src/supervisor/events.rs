@@ -86,6 +86,7 @@ impl Supervisor {
 
     fn died(&mut self, now: Instant, patient: &mut Patient, code: i64, out: &mut Out) {
         patient.running_since = None;
+        patient.life.early = false;
         patient.info.exit_code = code;
         if let Some(name) = &patient.info.member {
             self.ended.push(name.clone());
@@ -156,6 +157,8 @@ impl Supervisor {
             }
             _ => RestartReason::Ended,
         };
+        // What was heard before this start belongs to the life before.
+        patient.life.early = false;
         let by_engine = patient.ticket.as_ref().is_none_or(|t| t.ordered.is_none());
         patient.begin_life(now);
         if let Some(at) = died

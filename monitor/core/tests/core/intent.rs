@@ -463,6 +463,15 @@ fn a_stop_signal_counts_though_the_start_before_it_was_missed() {
         bench.event(title, EventKind::Stop);
         bench.pass(seconds(60));
         assert_eq!(bench.orders(), [""; 0], "known {known}");
+        // The signal is not held against the next life: its clean end is its right.
+        bench.edit(title, |c| c.restart_policy = RestartPolicy::No);
+        bench.begin(title);
+        bench.event(title, EventKind::Start);
+        bench.pass(seconds(20));
+        bench.end(title, 0);
+        bench.event(title, EventKind::Die { exit_code: 0 });
+        bench.pass(seconds(20));
+        assert_eq!(bench.orders(), [""; 0], "known {known}");
     }
 }
 

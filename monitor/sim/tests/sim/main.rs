@@ -56,7 +56,7 @@ fn disasters_at_random_break_no_rule() {
 
 /// Seeds that once found a fault in the core, or in what was asked of it. As the core changes, so does
 /// what they show; the faults themselves have tests of their own beside the core.
-const ONCE_BROKEN: [(&[u64], &str); 10] = [
+const ONCE_BROKEN: [(&[u64], &str); 11] = [
     (
         &[3159, 4080],
         "a stop signal was forgotten where the start before it had been missed",
@@ -64,6 +64,10 @@ const ONCE_BROKEN: [(&[u64], &str); 10] = [
     (
         &[3518, 3694],
         "a start in quarantine by a healer that knew of none pardoned all before",
+    ),
+    (
+        &[1696],
+        "a stop signal heard early was held against the next life",
     ),
     (&[3141], "a history that was told twice counted twice"),
     (
