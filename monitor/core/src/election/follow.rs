@@ -149,7 +149,10 @@ impl Election {
             .as_ref()
             .is_some_and(|leader| leader.boot == boot && leader.term == term);
         if known {
-            self.resigned = Some(term);
+            let dated = self
+                .woke
+                .is_none_or(|woke| now.since(woke) > self.config.lease);
+            self.resigned = dated.then_some((term, now));
             self.vacant = Some(now);
         }
     }

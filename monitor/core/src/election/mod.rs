@@ -38,6 +38,9 @@ const REFUSE_EVERY: Duration = Duration::from_secs(1);
 const HANDSHAKE_STALE: Duration = Duration::from_secs(20);
 /// Without its engine a leader can heal nobody: it hands over after so long.
 const UNFIT_AFTER: Duration = Duration::from_secs(5);
+/// A RESIGN spares its successor the wait of a lease for so long only: the broker hands the token on
+/// within milliseconds, and whoever gets it later may have missed an office between.
+const RESIGN_FRESH: Duration = Duration::from_millis(500);
 
 /// A leader as others see it.
 #[derive(Clone, Debug)]
@@ -74,7 +77,10 @@ pub(crate) struct Election {
     consuming: Option<i64>,
     consume_from: Instant,
     engine_lost: Option<Instant>,
-    resigned: Option<Term>,
+    /// The predecessor's own RESIGN, and when it was heard.
+    resigned: Option<(Term, Instant)>,
+    /// This member was frozen, and woke then.
+    woke: Option<Instant>,
     vacant: Option<Instant>,
     seeded: Instant,
     challenged: Option<Instant>,
@@ -104,6 +110,7 @@ impl Election {
             consume_from: now,
             engine_lost: Some(now),
             resigned: None,
+            woke: None,
             vacant: None,
             seeded: now,
             challenged: None,
@@ -112,6 +119,12 @@ impl Election {
             count: 0,
             why: String::new(),
         }
+    }
+
+    /// It was frozen: a RESIGN that waited meanwhile is of unknown age.
+    pub(crate) fn woken(&mut self, now: Instant) {
+        self.woke = Some(now);
+        self.resigned = None;
     }
 
     pub(crate) fn broker_connected(&mut self, now: Instant, out: &mut Out) {
@@ -352,9 +365,9 @@ impl Election {
             }
             return;
         }
-        let in_order = self
-            .resigned
-            .is_some_and(|term| term.number >= self.seen && term.boot != self.boot);
+        let in_order = self.resigned.is_some_and(|(term, at)| {
+            term.number >= self.seen && term.boot != self.boot && now.since(at) <= RESIGN_FRESH
+        });
         let force_from = if in_order {
             now
         } else {

@@ -125,6 +125,9 @@ impl Node {
         let late = self.deadline.is_some_and(|at| now.since(at) > FROZEN);
         // The lease stands before anything else: who wakes from a freeze acts on nothing.
         self.election.check_lease(now, &mut self.out);
+        if late {
+            self.election.woken(now);
+        }
         if late && let Some(supervisor) = &mut self.supervisor {
             supervisor.distrust(now, &mut self.out);
         }

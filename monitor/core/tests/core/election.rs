@@ -43,6 +43,25 @@ fn a_predecessors_own_resign_spares_the_lease() {
     assert_eq!(bench.node.status(bench.now).term, 6);
 }
 
+/// Whoever gets the token late may have missed an office between, whose lease still runs.
+#[test]
+fn an_old_resign_spares_nothing() {
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(unhealthy());
+    bench.feed(Input::BrokerConnected);
+    let beat = bench.beat_of("healer-3", 3, 5);
+    let term = beat.term;
+    bench.say("healer-3", 3, Body::Beat(Box::new(beat)));
+    bench.pass(seconds(4));
+    bench.say("healer-3", 3, Body::Resign { term });
+    bench.pass(seconds(1));
+    bench.feed(Input::TokenGranted { channel: CHANNEL });
+    bench.pass(seconds(2));
+    assert_eq!(bench.orders(), [""; 0], "within one lease");
+    bench.pass(seconds(4));
+    assert_eq!(bench.orders(), ["kill 15 plain-1", "start plain-1"]);
+}
+
 #[test]
 fn a_predecessors_force_is_waited_out() {
     let mut bench = Bench::new(Role::Healer);
