@@ -13,7 +13,7 @@ watch-demo: ; @scripts/watch-demo
 test: test-unit test-faults ; scripts/test-stack run $(E2E)
 test-unit: ; scripts/check
 test-faults: ; scripts/base-image && $(FAULTS)
-test-all: test-faults ; SEEDS=2000 scripts/check && PLANARIA_ROUNDS=20 scripts/test-stack run $(E2E)
+test-all: test-faults ; SEEDS=2000 scripts/check && E2E_ROUNDS=20 scripts/test-stack run $(E2E)
 simulate: ; @SEEDS="$(SEEDS)" SEED="$(SEED)" scripts/simulate
 bench: ; scripts/bench
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// How often each act is repeated: a few in `make test`, the twenty of the acceptance list in `make test-all`.
 fn rounds() -> usize {
-    std::env::var("PLANARIA_ROUNDS")
+    std::env::var("E2E_ROUNDS")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(3)
