@@ -137,7 +137,7 @@ settings! {
     MAX_OBJECT_SIZE max_object_size: Bytes = "50GiB";
     /// What is forced to disk before a write counts: off, data or full.
     FSYNC fsync: Fsync = "data";
-    /// How long a disk is gone before its chunks are copied elsewhere.
+    /// How long a disk is away before another takes the copies that are still owed; what it holds stays counted.
     REMOVAL_GRACE_PERIOD removal_grace_period: Duration = "30s";
     /// The only S3 region accepted; none accepts any.
     S3_REGION s3_region: Option<String> = "";
