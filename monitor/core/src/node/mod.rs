@@ -127,9 +127,9 @@ impl Node {
         self.election.check_lease(now, &mut self.out);
         if late {
             self.election.woken(now);
-        }
-        if late && let Some(supervisor) = &mut self.supervisor {
-            supervisor.distrust(now, &mut self.out);
+            if let Some(supervisor) = &mut self.supervisor {
+                supervisor.distrust(now, &mut self.out);
+            }
         }
         self.input(now, input);
         if !self.ending {
