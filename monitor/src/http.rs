@@ -39,6 +39,62 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     Ok(left)
 }
 
+/// A probe wants the status only; heads are shorter than this.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// The status of a GET. The body is not waited for: a server that never ends it has answered all the same.
+pub(crate) fn status(address: &str, path: &str, within: Duration) -> io::Result<u16> {
+    let deadline = Instant::now() + within;
+    let mut stream = ask("GET", address, path, b"", deadline)?;
+    let mut head = Vec::new();
+    let mut piece = [0; 1024];
+    while !head.contains(&b'\n') && head.len() < HEAD_MAX {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => head.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    status_of(line).ok_or_else(|| io::Error::other("this is no HTTP answer"))
+}
+
+/// `HTTP/1.1 200 OK`, and what is near it.
+fn status_of(line: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(line).ok()?;
+    let status = line
+        .strip_prefix("HTTP/1.")?
+        .split_ascii_whitespace()
+        .nth(1)?;
+    status
+        .parse()
+        .ok()
+        .filter(|status| (100..1000).contains(status))
+}
+
+/// Connects and sends a request.
+fn ask(
+    method: &str,
+    address: &str,
+    path: &str,
+    body: &[u8],
+    deadline: Instant,
+) -> io::Result<TcpStream> {
+    let mut stream = connect(address, left(deadline)?)?;
+    stream.set_write_timeout(Some(left(deadline)?))?;
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nUser-Agent: planaria\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    Ok(stream)
+}
+
 /// One request; the whole exchange within the time.
 pub(crate) fn request(
     method: &str,
@@ -48,14 +104,7 @@ pub(crate) fn request(
     within: Duration,
 ) -> io::Result<Answer> {
     let deadline = Instant::now() + within;
-    let mut stream = connect(address, within)?;
-    stream.set_write_timeout(Some(left(deadline)?))?;
-    let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nUser-Agent: planaria\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
+    let mut stream = ask(method, address, path, body, deadline)?;
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -82,13 +131,9 @@ pub(crate) fn request(
 
 fn parse(answer: &[u8]) -> Option<Answer> {
     let head_end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..head_end]).ok()?;
-    let status = head
-        .strip_prefix("HTTP/1.")?
-        .split_ascii_whitespace()
-        .nth(1)?;
+    let line = answer[..head_end].split(|byte| *byte == b'\r').next()?;
     Some(Answer {
-        status: status.parse().ok()?,
+        status: status_of(line)?,
         body: answer[head_end + 4..].to_vec(),
     })
 }
@@ -152,6 +197,32 @@ mod tests {
         }
         let good = parse(b"HTTP/1.1 503 Nope\r\nA: b\r\n\r\nbody").unwrap();
         assert_eq!((good.status, good.body.as_slice()), (503, &b"body"[..]));
+    }
+
+    #[test]
+    fn a_body_without_an_end_is_an_answer_all_the_same() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let flood = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while stream.write_all(&[b'x'; 65536]).is_ok() {}
+        });
+        let answer = status(&address, "/", Duration::from_secs(30)).unwrap();
+        assert_eq!(answer, 200);
+        flood.join().unwrap();
+    }
+
+    #[test]
+    fn garbage_without_an_end_is_no_answer() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let flood = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(&[0xff; 65536]).is_ok() {}
+        });
+        assert!(status(&address, "/", Duration::from_secs(30)).is_err());
+        flood.join().unwrap();
     }
 
     #[test]

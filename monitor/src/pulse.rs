@@ -1,5 +1,6 @@
 //! Pulses: signs of life of tasks to their own process's watchdog.
 
+use crate::apoptosis::Words;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -13,14 +14,25 @@ const PULSES_MAX: usize = 1024;
 /// Not judged: never pulsed yet, or nothing is due.
 const DISARMED: u64 = u64::MAX;
 
+/// Called instead of ending the process, where a pulse is not this process's own.
+pub(crate) type Handler = Box<dyn Fn(&Words) + Send + Sync>;
+
 /// One pulse as the watchdog sees it.
-#[derive(Debug)]
 pub(crate) struct Cell {
     pub(crate) name: String,
     pub(crate) reason: &'static str,
-    pub(crate) deadline: Duration,
+    pub(crate) handler: Option<Handler>,
+    deadline_ms: AtomicU64,
     last: AtomicU64,
     excused_until: AtomicU64,
+}
+
+impl std::fmt::Debug for Cell {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Cell")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the watchdog reads of a cell: the tick of the last pulse, and until which it is excused.
@@ -29,7 +41,20 @@ pub(crate) struct Reading {
     pub(crate) excused_until: u64,
 }
 
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Cell {
+    pub(crate) fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms.load(Relaxed))
+    }
+
+    /// Nothing is due until the next pulse.
+    pub(crate) fn rest(&self) {
+        self.last.store(DISARMED, Relaxed);
+    }
+
     /// `None`: not to be judged now.
     pub(crate) fn read(&self) -> Option<Reading> {
         let last = self.last.load(Relaxed);
@@ -50,6 +75,7 @@ pub struct Pulse {
 
 impl Pulse {
     /// I live: one relaxed store.
+    #[inline]
     pub fn pulse(&self) {
         self.cell.last.store(self.clock.load(Relaxed), Relaxed);
     }
@@ -72,6 +98,7 @@ impl Pulse {
     }
 
     /// A pulse, and no other is due for so long.
+    #[cfg(feature = "cli")]
     pub(crate) fn extend(&self, span: Duration) {
         self.pulse();
         let ticks = u64::try_from(span.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
@@ -79,12 +106,21 @@ impl Pulse {
         self.cell.excused_until.store(until, Relaxed);
     }
 
+    /// Another deadline from now on.
+    #[cfg(feature = "cli")]
+    pub(crate) fn set_deadline(&self, deadline: Duration) {
+        self.cell.deadline_ms.store(milliseconds(deadline), Relaxed);
+    }
+
     /// Nothing is due until the next [`Pulse::pulse`].
+    #[cfg(feature = "cli")]
     pub(crate) fn rest(&self) {
-        self.cell.last.store(DISARMED, Relaxed);
+        self.cell.rest();
+        self.cell.excused_until.store(0, Relaxed);
     }
 
     /// Starts the time if it does not run yet.
+    #[cfg(feature = "cli")]
     pub(crate) fn arm(&self) {
         let now = self.clock.load(Relaxed);
         // Lost: somebody else armed it just now, which is as good.
@@ -123,10 +159,33 @@ impl Pulses {
 
     /// A new pulse that is judged from its first [`Pulse::pulse`] on.
     pub(crate) fn register(&self, name: &str, reason: &'static str, deadline: Duration) -> Pulse {
+        self.insert(name, reason, deadline, None)
+    }
+
+    /// The same; when it is late, `handler` is called and the pulse rests.
+    #[cfg(feature = "cli")]
+    pub(crate) fn register_handled(
+        &self,
+        name: &str,
+        reason: &'static str,
+        deadline: Duration,
+        handler: Handler,
+    ) -> Pulse {
+        self.insert(name, reason, deadline, Some(handler))
+    }
+
+    fn insert(
+        &self,
+        name: &str,
+        reason: &'static str,
+        deadline: Duration,
+        handler: Option<Handler>,
+    ) -> Pulse {
         let cell = Arc::new(Cell {
             name: name.to_owned(),
             reason,
-            deadline,
+            handler,
+            deadline_ms: AtomicU64::new(milliseconds(deadline)),
             last: AtomicU64::new(DISARMED),
             excused_until: AtomicU64::new(0),
         });
@@ -135,10 +194,9 @@ impl Pulses {
         if cells.len() < PULSES_MAX {
             cells.push(Arc::downgrade(&cell));
         } else {
-            tracing::error!(
-                event = "pulses_full",
-                "{PULSES_MAX} pulses exist already; {name} is not judged"
-            );
+            crate::apoptosis::write(&format!(
+                "{PULSES_MAX} pulses exist already; {name} is not judged\n"
+            ));
         }
         Pulse {
             cell,
@@ -152,7 +210,7 @@ impl Pulses {
     }
 
     /// Calls `see` for every pulse that is to be judged.
-    pub(crate) fn each(&self, mut see: impl FnMut(&Cell, &Reading)) {
+    pub(crate) fn each(&self, mut see: impl FnMut(&Arc<Cell>, &Reading)) {
         let mut cells = self.cells();
         cells.retain(|cell| cell.strong_count() > 0);
         for cell in cells.iter().filter_map(Weak::upgrade) {
@@ -163,6 +221,7 @@ impl Pulses {
     }
 
     /// The age of the oldest pulse, in the watchdog's coarse time.
+    #[cfg(feature = "group")]
     pub(crate) fn oldest(&self) -> Duration {
         let now = self.clock.load(Relaxed);
         let mut ticks = 0;
@@ -195,6 +254,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "group")]
     fn age_counts_ticks() {
         let pulses = Pulses::default();
         let pulse = pulses.register("work", "pulse", Duration::from_secs(1));

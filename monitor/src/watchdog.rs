@@ -1,8 +1,7 @@
 //! The watchdog: an OS thread of its own, without runtime or broker.
 
-use crate::apoptosis::Apoptosis;
+use crate::apoptosis::{Apoptosis, Words};
 use crate::pulse::{Pulses, TICK};
-use planaria_core::message::LastWords;
 use planaria_core::watchdog::Judge;
 use std::sync::{Arc, Weak};
 
@@ -27,23 +26,28 @@ fn watch(pulses: &Weak<Pulses>, apoptosis: &Apoptosis) {
             return;
         };
         let tick = judge.advance();
-        let mut worst: Option<LastWords> = None;
+        let mut late = Vec::new();
         pulses.each(|cell, reading| {
-            let late = judge.late(reading.last, cell.deadline, reading.excused_until);
-            let Some(late) = late else { return };
-            let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-            if worst.as_ref().is_none_or(|other| other.late_ms < late_ms) {
-                worst = Some(LastWords {
-                    pulse: cell.name.clone(),
-                    late_ms,
-                    reason: cell.reason.to_owned(),
-                });
-            }
+            let by = judge.late(reading.last, cell.deadline(), reading.excused_until);
+            let Some(by) = by else { return };
+            let words = Words {
+                pulse: cell.name.clone(),
+                late_ms: u64::try_from(by.as_millis()).unwrap_or(u64::MAX),
+                reason: cell.reason,
+            };
+            late.push((Arc::clone(cell), words));
         });
         // Only now: a pulse that comes after the judgement notes the new tick.
         pulses.set_clock(tick);
-        if let Some(words) = worst {
-            apoptosis.end(&words);
+        let ours = late.iter().filter(|(cell, _)| cell.handler.is_none());
+        if let Some((_, words)) = ours.max_by_key(|(_, words)| words.late_ms) {
+            apoptosis.end(words);
+        }
+        for (cell, words) in late {
+            cell.rest();
+            if let Some(handler) = &cell.handler {
+                handler(&words);
+            }
         }
     }
 }

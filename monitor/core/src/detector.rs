@@ -19,10 +19,12 @@
 
 mod peer;
 
+use crate::effect::Effect;
 use crate::id::{BootId, ContainerId, HostId, MemberName};
 use crate::message::{Body, Heartbeat, MemberState, MemberView};
 use crate::node::NodeConfig;
 use crate::out::Out;
+use crate::sabotage::Sabotage;
 use crate::time::Instant;
 pub(crate) use peer::Peer;
 use peer::Suspicion;
@@ -53,6 +55,11 @@ const BREAKER_SPAN: Duration = Duration::from_secs(10);
 const BREAKER_REST: Duration = Duration::from_secs(30);
 /// A message of an ended life may still be on its way for so long.
 const IN_FLIGHT: Duration = Duration::from_secs(3);
+/// A clock is called skewed after so many heartbeats that say so.
+const SKEWED_IN_A_ROW: u8 = 3;
+/// At size heartbeats come further apart, so that the leader takes no more than 500 of them a second: a
+/// quarter of a core at the broker (measured: 1,000 a second take half of one).
+const SHARE: Duration = Duration::from_millis(2);
 /// Members that ended and were not heard for so long are forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
@@ -74,6 +81,8 @@ pub(crate) enum Finding {
 pub(crate) enum Heard {
     /// Repeated, late, or of a life that is over.
     Stale,
+    /// Of a life that should be over by now: two processes say the same name. Told once a life.
+    Double,
     /// As expected.
     Again,
     /// A life that was not known.
@@ -87,12 +96,18 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) struct Detector {
     name: MemberName,
+    /// As configured, and as it is at this size of the group.
+    base: (Duration, Duration),
     interval: Duration,
     timeout: Duration,
+    /// Members were told of a shorter interval; it is expected of them from then on.
+    shorter_from: Option<Instant>,
     threshold: u32,
     beat_interval: Duration,
     probe_interval: Duration,
     direct: bool,
+    /// Silence alone is a verdict. Only in sabotaged builds.
+    one_witness: bool,
     pub(crate) members: BTreeMap<MemberName, Peer>,
     /// The effective clock.
     clock: Duration,
@@ -122,6 +137,16 @@ pub fn detection_bound(config: &NodeConfig, health: u8) -> Duration {
         + (sweep_interval(config.heartbeat_interval) + PROBE_ROUND) * rounds
 }
 
+/// Asks by the broker for a heartbeat; where the queue is gone, the question comes back.
+fn ask_queue(name: &MemberName, peer: &Peer, out: &mut Out) {
+    let nonce = out.nonce();
+    out.push(Effect::Mandatory {
+        to: name.clone(),
+        boot: peer.boot,
+        body: Body::Probe { nonce },
+    });
+}
+
 fn stretched(timeout: Duration, health: u8) -> Duration {
     timeout + timeout * u32::from(health) / 4
 }
@@ -134,12 +159,15 @@ impl Detector {
     pub(crate) fn new(config: &NodeConfig, now: Instant) -> Self {
         Self {
             name: config.name.clone(),
+            base: (config.heartbeat_interval, config.heartbeat_timeout),
             interval: config.heartbeat_interval,
             timeout: config.heartbeat_timeout,
+            shorter_from: None,
             threshold: config.dead_threshold,
             beat_interval: config.leader_beat_interval,
             probe_interval: config.probe_interval,
             direct: config.direct,
+            one_witness: config.broken(Sabotage::OneWitness),
             members: BTreeMap::new(),
             clock: Duration::ZERO,
             swept: now,
@@ -193,6 +221,27 @@ impl Detector {
         self.beat_sent = self.beat_sent.max(Some(sent));
     }
 
+    /// The interval that members are to keep at this size: whole multiples of the configured one. A longer
+    /// one is expected at once, a shorter one only when everybody had the time to hear of it.
+    pub(crate) fn pace(&mut self, now: Instant) -> Duration {
+        let living = self.members.values().filter(|peer| !peer.over()).count();
+        let least = SHARE * u32::try_from(living).unwrap_or(u32::MAX);
+        let (base, timeout) = self.base;
+        let times = least.as_nanos().div_ceil(base.as_nanos().max(1)).max(1);
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        let wanted = base.saturating_mul(times);
+        if wanted < self.interval {
+            let from = *self.shorter_from.get_or_insert(now + self.timeout);
+            if now < from {
+                return wanted;
+            }
+        }
+        self.shorter_from = None;
+        self.interval = wanted;
+        self.timeout = timeout.saturating_mul(times);
+        wanted
+    }
+
     /// Takes over the table of a predecessor: whoever is in it counts as heard just now, so that one
     /// that is gone is found, and one that is there is not condemned for what somebody else missed.
     pub(crate) fn adopt(&mut self, members: &[MemberView], now: Instant) {
@@ -231,7 +280,7 @@ impl Detector {
             return Heard::New { away: None };
         };
         let heard = peer.hear(now, boot, seq, beat, IN_FLIGHT);
-        if heard != Heard::Stale {
+        if !matches!(heard, Heard::Stale | Heard::Double) {
             peer.heard_clock = self.clock;
         }
         if *from == self.name {
@@ -268,11 +317,33 @@ impl Detector {
     }
 
     /// The broker has no queue of that member: look now, do not wait for the timeout.
-    pub(crate) fn unroutable(&mut self, name: &MemberName) {
+    /// A sign, no witness: what follows is the same questions as after a silence.
+    pub(crate) fn unroutable(&mut self, name: &MemberName, boot: BootId) {
         let timeout = stretched(self.timeout, self.health);
-        if let Some(peer) = self.members.get_mut(name).filter(|peer| !peer.over()) {
+        let living = |peer: &&mut Peer| !peer.over() && peer.boot == boot;
+        if let Some(peer) = self.members.get_mut(name).filter(living) {
             peer.heard_clock = peer.heard_clock.min(self.clock.saturating_sub(timeout));
         }
+    }
+
+    /// Notes a clock's skew in milliseconds. Gives it where it is to be warned about: above `warn` three
+    /// times in a row (a message may have waited), once until it is well below again.
+    pub(crate) fn note_skew(
+        &mut self,
+        name: &MemberName,
+        skew: Option<i64>,
+        warn: Duration,
+    ) -> Option<i64> {
+        let peer = self.members.get_mut(name)?;
+        peer.skew_ms = skew;
+        let skew = skew?;
+        let apart = Duration::from_millis(skew.unsigned_abs());
+        if warn.is_zero() || apart <= warn {
+            peer.skewed = if apart > warn / 2 { peer.skewed } else { 0 };
+            return None;
+        }
+        peer.skewed = peer.skewed.saturating_add(1);
+        (peer.skewed == SKEWED_IN_A_ROW).then_some(skew)
     }
 
     /// An answer to a probe of ours.
@@ -395,6 +466,9 @@ impl Detector {
             let missed =
                 u32::try_from(silence.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(0);
             peer.note_silence(now, self.interval, silence, missed);
+            if peer.state == MemberState::Late && !std::mem::replace(&mut peer.asked_for, true) {
+                ask_queue(name, peer, out);
+            }
             if missed >= 2 && missed < self.threshold && peer.told < missed {
                 peer.told = missed;
                 out.info(
@@ -411,6 +485,7 @@ impl Detector {
         }
         if !matches!(peer.state, MemberState::Suspect | MemberState::Isolated) {
             peer.set(MemberState::Suspect, now);
+            ask_queue(name, peer, out);
             out.info(
                 "member_suspected",
                 Some(name),
@@ -477,6 +552,15 @@ impl Detector {
         findings: &mut Vec<Finding>,
     ) {
         let open = self.breaker_until.is_some();
+        if self.one_witness {
+            let evidence = "silent".to_owned();
+            let name = name.clone();
+            return findings.push(Finding::Hung {
+                name,
+                silence,
+                evidence,
+            });
+        }
         let Some(peer) = self.members.get(name) else {
             return;
         };

@@ -1,8 +1,8 @@
 //! All that the state machine of one member can want done.
 
 use crate::engine::EngineCall;
-use crate::id::{CallId, ChannelId, MemberName, RequestId};
-use crate::message::{Body, Outcome};
+use crate::id::{BootId, CallId, ChannelId, HostId, MemberName, RequestId};
+use crate::message::{Body, Incident, Outcome};
 use crate::status::Saved;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,25 @@ pub enum Effect {
         key: String,
         /// What to say.
         body: Body,
+    },
+    /// Sign and publish with the `mandatory` flag to that life's own queue, by the default exchange
+    /// (evidence channel 3). Where it comes back, there is no such queue any more:
+    /// [`crate::input::Input::Unroutable`]. Dropped while the broker is away.
+    Mandatory {
+        /// Whose queue.
+        to: MemberName,
+        /// Of which life: the queue's name ends in it.
+        boot: BootId,
+        /// What to say: always [`Body::Probe`], which is answered with a heartbeat.
+        body: Body,
+    },
+    /// Consume the queue of orders of this host, with this `x-priority` (single active consumer, so that
+    /// one healer of a host executes). A newer one replaces an older one.
+    ConsumeOrders {
+        /// This host: the queue is `planaria.heal.HOST`, bound to `heal.HOST`.
+        host: HostId,
+        /// Higher wins.
+        priority: i64,
     },
     /// Sign and publish the leader's beat on the channel that holds the token, so that its return
     /// proves that very channel ([`crate::input::Input::BeatReturned`]).
@@ -77,10 +96,30 @@ pub enum Effect {
         /// What came of it.
         outcome: Outcome,
     },
+    /// A healing began or ended: run what the settings and the container's `planaria.webhook` ask for.
+    /// Nothing to do where neither asks for anything.
+    Hook {
+        /// Before the first order, or after the end.
+        when: HookTime,
+        /// The label's address; `None`: only what the settings name.
+        url: Option<String>,
+        /// The story so far; its `outcome` counts only after the end.
+        incident: Box<Incident>,
+    },
     /// Write a log line.
     Log(LogLine),
     /// Everything that an orderly end needs has been said; the driver may flush and end.
     Bye,
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookTime {
+    /// The first order is given now.
+    Before,
+    /// It ended: healed, refused, failed or quarantined.
+    After,
 }
 
 /// How grave a log line is.

@@ -160,14 +160,52 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// About networks only; nothing begins or ends.
+    pub(crate) const fn is_about_networks(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Disconnect { .. })
+    }
+
+    /// What was known of the life that runs still describes it, its name and its `StartedAt`.
+    pub(crate) const fn is_within_a_life(&self) -> bool {
+        !matches!(
+            self,
+            Self::Create | Self::Start | Self::Rename | Self::Destroy
+        )
+    }
+}
+
+/// A question to a container from outside (label `planaria.probe`), as a healer's driver asks it: through
+/// the container's address, or inside its network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutsideProbe {
+    /// A connection is taken.
+    Tcp {
+        /// Where.
+        port: u16,
+    },
+    /// An HTTP GET is answered with a status from 200 to 399.
+    Http {
+        /// Where.
+        port: u16,
+        /// What, beginning with a slash.
+        path: String,
+    },
+}
+
 /// What must still be true at the last moment before a call, checked by the driver on the same
 /// thread right before it (SAFETY: a call must never hit another incarnation than the one judged).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
     /// `StartedAt` as it was judged.
     pub started_at: Option<String>,
-    /// `FinishedAt` as it was judged; for a start only.
+    /// `FinishedAt` as it was judged; for a start only. `None` where the end was heard and not looked at:
+    /// a life, which `started_at` names, ends once.
     pub finished_at: Option<String>,
+    /// Its name as it was judged: a recreation renames what it replaces, and nothing else about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The state words under which the call may be made.
     pub states: Vec<ContainerState>,
 }
@@ -187,6 +225,29 @@ pub enum EngineCall {
     History {
         /// From when.
         since: i64,
+    },
+    /// Ask a container from outside whether it answers. Reply: [`EngineReply::Probed`].
+    Probe {
+        /// Whom.
+        container: ContainerId,
+        /// How.
+        probe: OutsideProbe,
+        /// Within this.
+        timeout: Duration,
+    },
+    /// Make a container anew, exactly as this healer remembers it (its specification never comes over the
+    /// wire), and start it. The old one of that name, where it is still there, is dead by now and is put
+    /// out of the way first, as Compose does it (`<id>_NAME`), and removed last.
+    /// Reply: [`EngineReply::Recreated`].
+    Recreate {
+        /// The old one; it may be gone.
+        container: ContainerId,
+        /// The name.
+        name: String,
+        /// The container whose network it is to share from now on; `None`: as before.
+        network_of: Option<ContainerId>,
+        /// What must still hold of the old one where it is still there.
+        expect: Expectation,
     },
     /// Start what is stopped. Reply: [`EngineReply::Done`].
     Start {
@@ -234,6 +295,10 @@ pub enum EngineReply {
     Container(Option<Box<Container>>),
     /// Past events, oldest first.
     History(Vec<EngineEvent>),
+    /// What the probe found: `None` it answers, else why not.
+    Probed(Option<String>),
+    /// The id of the container that was made and started.
+    Recreated(ContainerId),
 }
 
 /// Why a call to the engine did not do what it was to do.

@@ -24,6 +24,12 @@ pub struct BadName {
 }
 
 impl MemberName {
+    /// Who has no name, and tells nobody: a watchdog alone on a host whose own name is none.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self("unnamed".into())
+    }
+
     /// Takes a text that follows Docker's rule for container names.
     ///
     /// # Errors

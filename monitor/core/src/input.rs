@@ -1,7 +1,7 @@
 //! All that can come into the state machine of one member.
 
 use crate::engine::{EngineError, EngineEvent, EngineReply};
-use crate::id::{CallId, ChannelId, HostId, MemberName, RequestId};
+use crate::id::{BootId, CallId, ChannelId, HostId, MemberName, RequestId};
 use crate::message::{Envelope, LastWords, Verb};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub enum Input {
     Unroutable {
         /// The member to whom it was addressed.
         member: MemberName,
+        /// The life of it whose queue is gone.
+        boot: BootId,
     },
     /// The broker handed this candidate the token, on this channel.
     TokenGranted {
@@ -76,8 +78,21 @@ pub enum Input {
         /// What is asked.
         verb: Verb,
     },
+    /// What only the driver can read: told at start, before each heartbeat or so, and whenever it likes.
+    Vitals {
+        /// The wall clock in milliseconds since 1970. Carried in messages and compared for a warning;
+        /// no decision depends on it.
+        unix_ms: u64,
+        /// The age of the oldest pulse of this process, in milliseconds.
+        pulse_age_ms: u64,
+    },
     /// The watchdog's finding about this very process, right before it ends.
     LastWords(LastWords),
+    /// Whether a watcher that is alone is on duty, or stands by for another of this host.
+    Duty {
+        /// It acts.
+        on: bool,
+    },
     /// This member is to end in order (SIGTERM): say so and give up office.
     Shutdown,
 }

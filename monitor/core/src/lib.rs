@@ -12,18 +12,37 @@
 //! - [`input`], [`effect`]: all that goes in and all that comes out.
 //! - [`node`]: the state machine of one member, where `detector`, `election` and `supervisor` meet.
 
+#[cfg(feature = "group")]
 pub mod codec;
+#[cfg(feature = "group")]
 mod detector;
+#[cfg(feature = "group")]
 pub mod effect;
+#[cfg(feature = "group")]
 mod election;
+#[cfg(feature = "group")]
 pub mod engine;
+#[cfg(feature = "group")]
 pub mod id;
+#[cfg(feature = "group")]
 pub mod input;
+#[cfg(feature = "group")]
 pub mod message;
+#[cfg(feature = "group")]
 pub mod node;
+#[cfg(feature = "group")]
 mod out;
+#[cfg(feature = "group")]
+mod sabotage;
+#[cfg(feature = "group")]
 pub mod settings;
+#[cfg(feature = "group")]
 pub mod status;
+#[cfg(feature = "group")]
 mod supervisor;
+#[cfg(feature = "group")]
 pub mod time;
 pub mod watchdog;
+
+#[cfg(feature = "sabotage")]
+pub use sabotage::Sabotage;

@@ -99,10 +99,38 @@ pub enum Body {
         /// What came of it.
         outcome: Outcome,
     },
+    /// The leader orders the healers of another host to force something (`heal.HOST`).
+    Order(Box<Order>),
+    /// What came of an order.
+    OrderReport {
+        /// Which.
+        id: String,
+        /// It was taken on; else why not.
+        outcome: Outcome,
+        /// The highest term that the executor saw.
+        term: u64,
+    },
+    /// What a healer remembers of containers, told to a new leader: a death that only it witnessed, a
+    /// person's will that only it saw.
+    Records(Vec<PatientRecord>),
+    /// What the first healer of a host that the leader cannot see tells of it.
+    HostReport(Box<HostReport>),
+    /// A death certificate (`control.death`): this very life is over. Another life ignores it.
+    Death {
+        /// Who.
+        name: MemberName,
+        /// Which life ended.
+        incarnation: Incarnation,
+        /// The boot in it, where it was heard.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<BootId>,
+    },
     /// The story of one healing, for the journal.
     Incident(Box<Incident>),
     /// Something that needs a person's eye.
     Alert(Alert),
+    /// What the chaos monkey does, did, or does not do.
+    Attack(Box<AttackTold>),
 }
 
 /// A member's unasked sign of life.
@@ -126,6 +154,12 @@ pub struct Heartbeat {
     /// How long it has been up, in seconds.
     #[serde(default)]
     pub up_s: u64,
+    /// Grows by one with each heartbeat of this boot; an order quotes it.
+    #[serde(default)]
+    pub number: u64,
+    /// The sender's wall clock in milliseconds since 1970, for a warning about skew only; 0: unknown.
+    #[serde(default)]
+    pub unix_ms: u64,
 }
 
 /// What a watchdog says before it ends its process: names and reasons only, stacks stay on stderr.
@@ -161,6 +195,89 @@ pub struct Beat {
     /// Forces in flight: a successor waits these out.
     #[serde(default)]
     pub tickets: Vec<TicketView>,
+    /// Lives that a person declared dead.
+    #[serde(default)]
+    pub fences: Vec<Fence>,
+    /// Healings that ended, so that every healer can tell of them: the newest, and an older one in turn.
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
+    /// Heartbeats are to come so far apart at this size of the group, in milliseconds; 0: as configured.
+    #[serde(default)]
+    pub interval_ms: u64,
+    /// The leader's wall clock in milliseconds since 1970, for people only; 0: unknown.
+    #[serde(default)]
+    pub unix_ms: u64,
+}
+
+/// A life that a person declared dead: nobody listens to it, and it acts on nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    /// Who.
+    pub name: MemberName,
+    /// Which life; the next one is free.
+    pub boot: BootId,
+    /// Why.
+    pub reason: String,
+}
+
+/// An order to the healers of another host. It names everything that must hold, and they check it all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// To be quoted in the report.
+    pub id: String,
+    /// In which term.
+    pub term: Term,
+    /// The newest heartbeats of the host's healers that the leader heard: boot and number. The executor
+    /// must be among them, with one not older than three.
+    pub beats: Vec<(BootId, u64)>,
+    /// Whom.
+    pub container: ContainerId,
+    /// `StartedAt` of the life that was judged.
+    pub started_at: Option<String>,
+    /// What.
+    pub verb: OrderVerb,
+    /// Why.
+    pub reason: RestartReason,
+    /// The evidence, in a sentence.
+    pub evidence: String,
+}
+
+/// What can be ordered: closed, and no specification among it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderVerb {
+    /// Kill and start.
+    Force,
+    /// Attach again to the networks that it had in this life.
+    Reconnect,
+    /// SIGCONT, once.
+    Continue,
+}
+
+/// What a healer tells the leader of containers that the leader's engine does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Which engine.
+    pub host: HostId,
+    /// Its patients.
+    pub members: Vec<MemberView>,
+    /// What it finds to be forced, and may not force without the leader's word.
+    pub wanted: Vec<Wanted>,
+}
+
+/// A force that a healer without office holds to be due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Whom.
+    pub container: ContainerId,
+    /// `StartedAt` of the life that was judged.
+    pub started_at: Option<String>,
+    /// What.
+    pub verb: OrderVerb,
+    /// Why.
+    pub reason: RestartReason,
+    /// The evidence, in a sentence.
+    pub evidence: String,
 }
 
 /// Where a member stands in the eyes of the leader.
@@ -221,6 +338,15 @@ pub struct MemberView {
     /// Why it stands so, in a few words; empty where there is nothing to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// It is on hold: by its label, or by a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// How far its wall clock is ahead of the leader's, in milliseconds, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
+    /// The age of its oldest pulse when it was heard last, in milliseconds, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulse_age_ms: Option<u64>,
 }
 
 /// What must not be forgotten about a container when a leader goes.
@@ -233,12 +359,55 @@ pub struct PatientRecord {
     /// A person stopped this very end of it (`FinishedAt`): it is left alone until it is started again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// This very end of it (`FinishedAt`) was witnessed as a death by whoever tells so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub died: Option<String>,
     /// How long ago its restarts within the window were, in milliseconds, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restarts_ms_ago: Vec<u64>,
+    /// The engine's time of each of them (nanoseconds since 1970), by which healers unite what they counted;
+    /// negative where it was estimated by looking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts_at: Vec<i64>,
     /// In quarantine for so long, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined_ms: Option<u64>,
+    /// People were told of a quarantine so long ago, in milliseconds: a successor tells who was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_ms: Option<u64>,
+    /// A person's stop or release took its restarts back so long ago, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleared_ms: Option<u64>,
+    /// The engine's time of that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cleared_at: i64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands it over by reference"
+)]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+impl PatientRecord {
+    /// One in which nothing is remembered yet.
+    #[must_use]
+    pub const fn of(container: ContainerId, name: String) -> Self {
+        Self {
+            container,
+            name,
+            stopped: None,
+            died: None,
+            restarts_ms_ago: Vec::new(),
+            restarts_at: Vec::new(),
+            quarantined_ms: None,
+            told_ms: None,
+            cleared_ms: None,
+            cleared_at: 0,
+        }
+    }
 }
 
 /// Maintenance: watched and reported, not touched.
@@ -286,6 +455,13 @@ pub enum Verb {
         /// Whom; empty: everyone.
         names: Vec<MemberName>,
     },
+    /// Declare this life of a member dead and forbid it to act; its container is killed and started.
+    Fence {
+        /// Whom.
+        name: MemberName,
+        /// Why.
+        reason: String,
+    },
     /// Out of quarantine, with a clean count.
     Release {
         /// Whom.
@@ -299,7 +475,56 @@ pub enum Verb {
         fault: Option<String>,
         /// At this target; `None`: its own choice.
         target: Option<MemberName>,
+        /// Only say what would be done, or why nothing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
     },
+}
+
+/// How far an attack of the chaos monkey is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttackStage {
+    /// It would be made; nothing was done.
+    Foreseen,
+    /// It is not made; the text says why.
+    Declined,
+    /// It is on its way.
+    Begun,
+    /// Its effect was measured.
+    Injected,
+    /// Others brought the victim back.
+    Healed,
+    /// The monkey took it back.
+    Reverted,
+    /// It did not take effect.
+    Failed,
+    /// The victim was removed meanwhile.
+    Gone,
+}
+
+/// What became of an attack; the chaos monkey tells it, for the journal and for whoever asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttackTold {
+    /// Its short name; empty where none was made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// The request that this answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// The fault's name; empty where none was chosen.
+    pub fault: String,
+    /// Whom; empty where nobody was chosen.
+    pub target: String,
+    /// How far it is.
+    pub stage: AttackStage,
+    /// One sentence for people.
+    pub text: String,
+    /// When, by the monkey's wall clock, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The monkey takes it back after so long where nobody heals it, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
 }
 
 /// What came of a request.
@@ -341,6 +566,8 @@ pub enum RestartReason {
     NetworkOwnerRestarted,
     /// A person asked.
     Requested,
+    /// Its container was removed, and nothing took its name.
+    Removed,
     /// Found dead with a death nobody saw, but that the history of the engine shows.
     FoundDead,
 }
@@ -359,6 +586,8 @@ pub enum IncidentOutcome {
     Failed,
     /// Left down after too many restarts.
     Quarantined,
+    /// Ended and left down, as its label `planaria.action=stop` says.
+    LeftDown,
 }
 
 /// The story of one healing. Phases are milliseconds, each from the end of the one before.
@@ -388,6 +617,22 @@ pub struct Incident {
     pub healthy_ms: Option<u64>,
     /// How it ended.
     pub outcome: IncidentOutcome,
+    /// What was done: `start`, `kill and start`, `unpause`, `connect`, `continue`, `recreate`,
+    /// `wait for the engine`; empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub action: String,
+    /// The exit code of the end that began it, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// That end was for memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oom: bool,
+    /// Restarts within the restart window, this one included.
+    #[serde(default)]
+    pub restarts: u32,
+    /// When the verdict fell, by the wall clock of whoever acted (milliseconds since 1970), for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
     /// What else is worth knowing: why it was refused, the attack's id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
@@ -451,9 +696,14 @@ impl Body {
             | Self::Election { .. }
             | Self::Answer { .. }
             | Self::Result { .. }
+            | Self::Order(_)
+            | Self::OrderReport { .. }
+            | Self::Records(_)
+            | Self::HostReport(_)
+            | Self::Death { .. }
             | Self::Incident(_)
             | Self::Alert(_) => KeyRole::Healer,
-            Self::Request { .. } => KeyRole::Operator,
+            Self::Request { .. } | Self::Attack(_) => KeyRole::Operator,
         }
     }
 
@@ -475,7 +725,13 @@ impl Body {
             Self::ProbeRequest { .. } => "probe_request",
             Self::ProbeReport { .. } => "probe_report",
             Self::Request { .. } => "request",
+            Self::Attack(_) => "attack",
             Self::Result { .. } => "result",
+            Self::Order(_) => "order",
+            Self::OrderReport { .. } => "order_report",
+            Self::Records(_) => "records",
+            Self::HostReport(_) => "host_report",
+            Self::Death { .. } => "death",
             Self::Incident(_) => "incident",
             Self::Alert(_) => "alert",
         }

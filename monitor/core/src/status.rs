@@ -1,7 +1,7 @@
 //! What a member tells of itself and of the group, and what it keeps across its own restarts.
 
 use crate::id::{BootId, MemberName};
-use crate::message::{Alert, Hold, Incident, MemberView, PatientRecord};
+use crate::message::{Alert, Fence, Hold, Incident, MemberView, PatientRecord};
 use serde::{Deserialize, Serialize};
 
 /// Whether the broker is reached.
@@ -58,6 +58,9 @@ pub struct Status {
     pub docker: EngineState,
     /// What is on hold.
     pub held: Vec<Hold>,
+    /// Lives that a person declared dead.
+    #[serde(default)]
+    pub fences: Vec<Fence>,
     /// The last incidents, newest first, at most [`INCIDENTS_KEPT`].
     pub incidents: Vec<Incident>,
     /// The last alerts, newest first, at most [`INCIDENTS_KEPT`].
@@ -90,6 +93,15 @@ pub struct Saved {
     pub records: Vec<PatientRecord>,
     /// What a person put on hold.
     pub holds: Vec<Hold>,
+    /// Lives that a person declared dead.
+    #[serde(default)]
+    pub fences: Vec<Fence>,
     /// The engine's time of the newest event that was handled (nanoseconds since 1970).
     pub engine_seen: i64,
+    /// The last incidents, newest first, so that people can ask after a restart of the healer.
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
+    /// The last alerts, newest first.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
 }

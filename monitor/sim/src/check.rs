@@ -1,7 +1,7 @@
 //! The invariants: each rule of safety, looked at where it could be broken.
 
 use crate::clock::{EPOCH, MS, S, nanos, shown};
-use crate::container::{Kind, UNWELL_MEMORY, Will};
+use crate::container::{Kind, Told, UNWELL_MEMORY, Will};
 use crate::world::{Call, STOP_BELIEVED, World};
 use planaria_core::engine::{ContainerState, EngineCall, RestartPolicy};
 use planaria_core::id::{BootId, RequestId, Term};
@@ -21,12 +21,16 @@ pub enum Rule {
     Intent,
     /// Ignorance is not death: no force on what is well.
     Evidence,
+    /// A pause may be a commit's: it is left alone for its grace.
+    Grace,
     /// Only patients are touched.
     Patients,
     /// What is on hold is not touched.
     Hold,
     /// Healing is bounded.
     Intensity,
+    /// People are told of each quarantine, and once.
+    Told,
     /// One leader in a term, and terms grow.
     Terms,
     /// Nobody says what its key or its user may not say.
@@ -35,6 +39,8 @@ pub enum Rule {
     Liveness,
     /// Time passes.
     Spins,
+    /// Whatever goes in and comes out can be written down.
+    Recording,
 }
 
 /// What was seen.
@@ -139,6 +145,9 @@ const HOLD_SLACK: u64 = 3 * S;
 /// An event of the engine is at its listeners within this.
 const EVENT_DELAY: u64 = 10 * MS;
 
+/// A connection that is lost within this took what was written last with it.
+const TOLD_LOST: u64 = 10 * S;
+
 /// How failed healings begin that left no start behind and count all the same.
 const COUNTED: [&str; 3] = [
     "the engine refused",
@@ -148,6 +157,11 @@ const COUNTED: [&str; 3] = [
 
 /// How long a hung broker must have hung before its host's guardian forces it, a little less.
 const BROKER_PATIENCE: u64 = 29 * S;
+
+fn within(times: &[u64], now: u64, span: u64) -> usize {
+    let since = now.saturating_sub(span);
+    times.iter().filter(|at| **at >= since).count()
+}
 
 impl World {
     pub(crate) fn violate(&mut self, rule: Rule, text: impl FnOnce() -> String) {
@@ -223,7 +237,8 @@ impl World {
             return;
         }
         if self.conts[target].kind == Kind::Broker {
-            let hung = self.conts[target].truth.unwell;
+            let truth = &self.conts[target].truth;
+            let hung = truth.ailing.filter(|_| truth.unwell.is_some());
             if hung.is_some_and(|since| self.now - since >= BROKER_PATIENCE) {
                 return;
             }
@@ -324,10 +339,44 @@ impl World {
         if idle || within_window {
             return;
         }
+        self.check_life(call, target, &by, &name, &verb);
+        self.check_grace(call, target, &by, &name);
         self.check_patient(call, target, &by, &name, &verb);
         self.check_hold(call, target, &by, &name, &verb);
         if matches!(call.request, EngineCall::Start { .. }) {
             self.check_start(call, target, &by, &name);
+        }
+    }
+
+    /// A force hits the life that was judged; that it became another one since the check is the window.
+    fn check_life(&mut self, call: &Call, target: usize, by: &str, name: &str, verb: &str) {
+        let judged = call.change().map(|(_, expect)| &expect.started_at);
+        let other = judged.is_some_and(|judged| *judged != self.conts[target].facts.started_at);
+        if call.is_force() && other {
+            self.violate(Rule::Incarnation, || {
+                format!("{by} makes {verb} of {name} in another life than the one it judged")
+            });
+        }
+    }
+
+    fn check_grace(&mut self, call: &Call, target: usize, by: &str, name: &str) {
+        let grace = nanos(self.stage.settings.pause_grace);
+        let truth = &self.conts[target].truth;
+        let early = truth
+            .paused_since
+            .is_some_and(|since| self.now - since < grace);
+        // The order for the pause before was out already, or its author just woke and has it all to hear.
+        let since = truth.paused_since.unwrap_or(0);
+        let awake = self
+            .proc(call.proc, call.life)
+            .is_none_or(|proc| proc.awake_since + EVENT_DELAY < call.wanted_at);
+        let news = if truth.paused_before { EVENT_DELAY } else { 0 };
+        let unaware = call.wanted_at < since + news || !awake || truth.pause_lost;
+        let excused = unaware || truth.asked;
+        if matches!(call.request, EngineCall::Unpause { .. }) && early && !excused {
+            self.violate(Rule::Grace, || {
+                format!("{by} thaws {name} before its grace is over")
+            });
         }
     }
 
@@ -367,10 +416,10 @@ impl World {
             && truth
                 .held_until
                 .is_some_and(|until| call.wanted_at + HOLD_SLACK < until);
-        // One that was away when it was promised knows it from the next beat, and may have had none.
-        let there = truth
-            .held_since
-            .is_some_and(|since| self.conts[call.proc].ran_since < since);
+        // It is promised in a beat: one that was away or cut off has had none since.
+        let there = self
+            .proc(call.proc, call.life)
+            .is_some_and(|proc| proc.beat_heard > truth.held_since || self.stage.solo);
         if held && there && !truth.asked {
             self.violate(Rule::Hold, || {
                 format!("{by} makes {verb} of {name}, which is on hold")
@@ -413,12 +462,26 @@ impl World {
             return;
         }
         // Three seconds of slack: the start that is judged now takes effect later.
-        // Almost twice the limit: a healer that was away counts only what it was told of, and the
-        // engine remembers no start that failed.
         let recent = cont.restarts_within(self.now, window - 3 * S);
-        if recent >= 2 * limit - 1 && truth.died && !truth.tainted {
+        // The engine remembers no start that it refused: without the broker each healer knows its own.
+        let attempts = recent + within(&truth.refused, self.now, window - 3 * S);
+        let healers = self
+            .stage
+            .containers
+            .iter()
+            .filter(|spec| spec.kind == Kind::Healer)
+            .count();
+        // Two orders may be under way at once, where their author died over one of them.
+        let newest = truth.restarts.back().copied().unwrap_or(0);
+        let unaware = call.wanted_at <= newest + EVENT_DELAY;
+        // One that was away counts only what it is told, and what the engine remembers is dated by its clock.
+        let disturbed = self.disturbed.is_some_and(|at| self.now - at < window);
+        let most = if disturbed { 2 * limit - 1 } else { limit };
+        let broken = recent >= most && !unaware || attempts > limit * healers;
+        let unheard = truth.lost.is_some_and(|at| self.now - at < window);
+        if broken && truth.died && !unheard {
             self.violate(Rule::Intensity, || {
-                format!("{by} starts {name} although it was restarted {recent} times of late")
+                format!("{by} starts {name} although it was restarted {recent} times of late and tried {attempts} times")
             });
         }
     }
@@ -452,6 +515,11 @@ impl World {
                 let now = self.now;
                 let text = format!("{} {}", alert.kind, alert.text);
                 self.trace.say(now, || format!("  {by} ALERT {text}"));
+                if alert.kind == "quarantined"
+                    && let Some(name) = &alert.name
+                {
+                    self.check_told(index, name.as_str(), &by);
+                }
                 self.ledger.alerts.push((now, text));
             }
             Body::Incident(incident) => {
@@ -461,6 +529,60 @@ impl World {
                 self.note_failure(incident);
             }
             _ => {}
+        }
+    }
+
+    /// The alert of a quarantine: nobody tells of it again, but who could not know that it was told.
+    fn check_told(&mut self, index: usize, name: &str, by: &str) {
+        let Some(target) = self.find(name) else {
+            return;
+        };
+        let (now, life) = (self.now, self.conts[target].life);
+        let linked = |world: &Self, (proc, life): (usize, u64)| {
+            world
+                .proc(proc, life)
+                .is_some_and(|proc| proc.conn().is_some())
+        };
+        let teller = (
+            index,
+            self.procs[index].as_ref().map_or(0, |proc| proc.life),
+        );
+        let told = Told {
+            life,
+            at: now,
+            by: teller,
+            linked: linked(self, teller),
+        };
+        let before = self.conts[target].truth.told;
+        let before = before.filter(|before| before.life == life);
+        if before.is_some_and(|before| before.by == teller && !before.linked) {
+            // Told while its broker was away, and delivered now: it is still the word of one who reached nobody.
+            return;
+        }
+        self.conts[target].truth.told = Some(told);
+        let Some(before) = before else {
+            return;
+        };
+        // What a teller wrote of it is lost with its connection.
+        let lost = self
+            .links_lost
+            .get(&before.by)
+            .is_some_and(|at| *at + S >= before.at && *at <= before.at + TOLD_LOST);
+        // And one that is cut off hears nothing of it.
+        let deaf = self.procs[index]
+            .as_ref()
+            .is_none_or(|proc| proc.beat_heard < Some(before.at))
+            || self.cut_broker.contains(by)
+            || self.cut_broker.contains(&self.name(before.by.0));
+        let could_know = before.linked && told.linked && !lost && !deaf;
+        if could_know && !self.stage.solo {
+            let at = shown(before.at);
+            self.violate(Rule::Told, || {
+                format!(
+                    "{by} tells of the quarantine of {name}, which was told at {} s",
+                    at.trim()
+                )
+            });
         }
     }
 

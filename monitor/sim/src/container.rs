@@ -125,12 +125,27 @@ pub(crate) struct Truth {
     pub(crate) unwell: Option<u64>,
     /// When it was unwell last.
     pub(crate) unwell_until: Option<u64>,
+    /// Since when it was never well for long enough to be noticed.
+    pub(crate) ailing: Option<u64>,
     /// Its last end was a death without a stop.
     pub(crate) died: bool,
     /// Starts that followed a death without a stop.
     pub(crate) restarts: VecDeque<u64>,
+    /// Starts that failed or were refused.
+    pub(crate) refused: Vec<u64>,
+    /// When an event about its ends or starts was lost, or came when nobody listened: healers may count too
+    /// many or too few.
+    pub(crate) lost: Option<u64>,
     /// Healings of it that failed without a start.
     pub(crate) failures: Vec<u64>,
+    /// Who told people last that it is in quarantine.
+    pub(crate) told: Option<Told>,
+    /// Since when it is paused.
+    pub(crate) paused_since: Option<u64>,
+    /// It was paused before in this life: an order for that pause may still be under way.
+    pub(crate) paused_before: bool,
+    /// An event about a pause of this life was lost.
+    pub(crate) pause_lost: bool,
     /// When a recreation renamed it.
     pub(crate) renamed: Option<u64>,
     /// An event about it was lost on the way to a healer, or came when nobody listened.
@@ -143,6 +158,27 @@ pub(crate) struct Truth {
     pub(crate) held_since: Option<u64>,
     /// When it died or was made and is down since.
     pub(crate) down_since: u64,
+}
+
+/// That people were told of a quarantine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// After which start.
+    pub(crate) life: u64,
+    pub(crate) at: u64,
+    /// By which process.
+    pub(crate) by: (usize, u64),
+    /// It had a connection to write it down for others.
+    pub(crate) linked: bool,
+}
+
+impl Truth {
+    /// A person stopped it, started it anew or released it.
+    pub(crate) fn forget_restarts(&mut self) {
+        self.restarts.clear();
+        self.refused.clear();
+        self.told = None;
+    }
 }
 
 /// One container.
@@ -224,9 +260,16 @@ impl Cont {
                 will: Will::Open,
                 unwell: None,
                 unwell_until: None,
+                ailing: None,
                 died: false,
                 restarts: VecDeque::new(),
+                refused: Vec::new(),
+                lost: None,
                 failures: Vec::new(),
+                told: None,
+                paused_since: None,
+                paused_before: false,
+                pause_lost: false,
                 renamed: None,
                 tainted: false,
                 asked: false,
@@ -261,7 +304,15 @@ impl Cont {
     pub(crate) fn judge(&mut self, now: u64, cut_off: bool) {
         let unwell = self.lives() && (!self.well() || cut_off);
         match (unwell, self.truth.unwell) {
-            (true, None) => self.truth.unwell = Some(now),
+            (true, None) => {
+                self.truth.unwell = Some(now);
+                let moment = |until| now - until <= UNNOTICED;
+                let before = self
+                    .truth
+                    .ailing
+                    .filter(|_| self.truth.unwell_until.is_some_and(moment));
+                self.truth.ailing = before.or(Some(now));
+            }
             (false, Some(_)) => {
                 self.truth.unwell = None;
                 self.truth.unwell_until = Some(now);
@@ -289,6 +340,9 @@ impl Cont {
         }
     }
 }
+
+/// Nobody asks more often than this.
+const UNNOTICED: u64 = S / 2;
 
 /// How long after it was mended a force on a container is still explained by what was wrong.
 pub(crate) const UNWELL_MEMORY: u64 = 10 * S;

@@ -22,6 +22,7 @@ mod check;
 pub mod clock;
 mod container;
 mod plan;
+mod recording;
 mod sabotage;
 mod scenario;
 mod trace;
@@ -29,7 +30,8 @@ mod world;
 
 pub use check::{Deed, Ledger, Rule, Violation};
 pub use container::{Kind, Spec};
-pub use plan::{HEALS_WITHIN, Report, run_seed};
+pub use plan::{HEALS_WITHIN, Plan, Planned, Report, Shrunk, run_seed, shrink};
+pub use recording::{Replayed, replay};
 pub use sabotage::Sabotage;
 pub use scenario::{SCENARIOS, Scenario, find};
 pub use trace::Trace;

@@ -21,6 +21,10 @@ pub enum Sabotage {
     ForceOnTheWell,
     /// The leader's order names no incarnation.
     OrderWithoutIncarnation,
+    /// Calls are made without a look at what they would hit, and some are belated.
+    CarelessCalls,
+    /// A pause is ended the moment it is seen.
+    ThawAtOnce,
     /// What a person stopped is started.
     StartTheStopped,
     /// What dies during a stop is started at once.
@@ -47,6 +51,8 @@ impl Sabotage {
         (Self::ForceWithoutToken, Rule::Office),
         (Self::ForceOnTheWell, Rule::Evidence),
         (Self::OrderWithoutIncarnation, Rule::Incarnation),
+        (Self::CarelessCalls, Rule::Incarnation),
+        (Self::ThawAtOnce, Rule::Grace),
         (Self::StartTheStopped, Rule::Intent),
         (Self::StartTheStopping, Rule::Intent),
         (Self::StartTheHeld, Rule::Hold),
@@ -128,6 +134,14 @@ impl World {
             {
                 self.start_order(&event.name)
             }
+            (Sabotage::CarelessCalls, Input::Engine(event))
+                if leads && event.kind == EventKind::Start =>
+            {
+                self.belated_order(&event.name)
+            }
+            (Sabotage::ThawAtOnce, Input::Engine(event)) if event.kind == EventKind::Pause => {
+                self.thaw_order(&event.name)
+            }
             (Sabotage::StartTheCreated, Input::Engine(event))
                 if event.kind == EventKind::Create =>
             {
@@ -162,10 +176,41 @@ impl World {
                 expect: Expectation {
                     started_at: cont.facts.started_at.clone().filter(|_| names_incarnation),
                     finished_at: None,
+                    name: None,
                     states: vec![cont.facts.state],
                 },
             },
             not_after: Some(self.instant() + Duration::from_secs(1)),
+        })
+    }
+
+    /// An order that was meant for the life before.
+    fn belated_order(&self, name: &str) -> Option<Effect> {
+        let mut order = self.order(name, true)?;
+        if let Effect::Engine {
+            request: EngineCall::Kill { expect, .. },
+            ..
+        } = &mut order
+        {
+            expect.started_at = Some("the life before".into());
+        }
+        Some(order)
+    }
+
+    fn thaw_order(&self, name: &str) -> Option<Effect> {
+        let cont = &self.conts[self.find(name)?];
+        Some(Effect::Engine {
+            call: CallId(INJECTED + self.now),
+            request: EngineCall::Unpause {
+                container: cont.facts.id.clone(),
+                expect: Expectation {
+                    started_at: cont.facts.started_at.clone(),
+                    finished_at: None,
+                    name: None,
+                    states: vec![ContainerState::Paused],
+                },
+            },
+            not_after: None,
         })
     }
 
@@ -182,6 +227,7 @@ impl World {
                 expect: Expectation {
                     started_at: cont.facts.started_at.clone(),
                     finished_at: cont.facts.finished_at.clone(),
+                    name: None,
                     states: vec![ContainerState::Exited, ContainerState::Created],
                 },
             },

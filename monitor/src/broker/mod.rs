@@ -3,11 +3,18 @@
 //! lapin can recover connections by itself; that is not used here. A silent recovery would take the
 //! token again without the core's knowledge, so every loss is said, and every connection is new.
 
+#[cfg(feature = "cli")]
+mod journal;
+mod mandatory;
 mod operations;
+mod orders;
 mod publisher;
 mod session;
 mod token;
 
+#[cfg(feature = "cli")]
+pub(crate) use journal::read as read_journal;
+pub(crate) use mandatory::Letter;
 pub use publisher::{PublishError, Publisher};
 pub(crate) use session::{Command, Driver};
 
@@ -15,6 +22,7 @@ use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties, ErrorKind};
 use planaria_core::settings::Settings;
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -122,6 +130,29 @@ pub async fn connect(
     settings: &Settings,
     label: &str,
 ) -> Result<Connection, BrokerError> {
+    dial(url, settings, label)
+        .await
+        .map(|(connection, _)| connection)
+}
+
+/// A second handle on a connection's socket, by which it can be ended whatever the library still waits for.
+struct Line(OwnedFd);
+
+impl Line {
+    /// The broker sees the end at once and gives what was held here, the token above all, to others. Letting
+    /// go of the library's handles is not enough: a call that was cut off in the middle keeps them.
+    fn cut(&self) {
+        // Not connected any more is as good.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+}
+
+/// [`connect`], and what ends the connection for certain.
+async fn dial(
+    url: &str,
+    settings: &Settings,
+    label: &str,
+) -> Result<(Connection, Line), BrokerError> {
     let uri = parse(url, settings)?;
     let (host, port) = (uri.authority.host.clone(), uri.authority.port);
     let unreachable = |reason: String| BrokerError::Unreachable {
@@ -137,7 +168,7 @@ pub async fn connect(
     };
     let _ = stream.set_nodelay(true);
     // A second handle on the socket: when the handshake hangs, closing it ends lapin's own thread.
-    let hold = rustix::io::dup(&stream).map_err(|error| unreachable(error.to_string()))?;
+    let line = Line(rustix::io::dup(&stream).map_err(|error| unreachable(error.to_string()))?);
     let ready = Mutex::new(Some(stream));
     let take = async move |_: AMQPUri, _: async_rs::Runtime<async_rs::Tokio>| {
         let stream = ready.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -149,7 +180,7 @@ pub async fn connect(
     let runtime = async_rs::Runtime::tokio_current();
     let handshake = Connection::connector(uri, runtime, take, properties);
     match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
-        Ok(Ok(connection)) => Ok(connection),
+        Ok(Ok(connection)) => Ok((connection, line)),
         Ok(Err(error)) => match error.kind() {
             ErrorKind::ProtocolError(_) | ErrorKind::AuthProviderError(_) => {
                 Err(BrokerError::Refused {
@@ -166,7 +197,7 @@ pub async fn connect(
             }),
         },
         Err(_) => {
-            let _ = rustix::net::shutdown(&hold, rustix::net::Shutdown::Both);
+            line.cut();
             Err(BrokerError::Handshake {
                 host,
                 port,

@@ -75,13 +75,8 @@ pub(super) async fn seed(channel: &Channel) -> Result<(), BrokerError> {
     timed("publishing the token", publishing).await.map(drop)
 }
 
-/// Declares, binds and consumes a queue that lives and dies with this connection.
-pub(super) async fn queue_of_ours(
-    channel: &Channel,
-    queue: &str,
-    length: i32,
-    keys: &[&str],
-) -> Result<Consumer, BrokerError> {
+/// No message grows old in a queue of ours, and no queue long.
+pub(super) fn queue_arguments(length: i32) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert(short("x-message-ttl"), AMQPValue::LongInt(MESSAGE_TTL_MS));
     arguments.insert(short("x-max-length"), AMQPValue::LongInt(length));
@@ -89,6 +84,17 @@ pub(super) async fn queue_of_ours(
         short("x-overflow"),
         AMQPValue::LongString("drop-head".into()),
     );
+    arguments
+}
+
+/// Declares, binds and consumes a queue that lives and dies with this connection.
+pub(super) async fn queue_of_ours(
+    channel: &Channel,
+    queue: &str,
+    length: i32,
+    keys: &[&str],
+) -> Result<Consumer, BrokerError> {
+    let arguments = queue_arguments(length);
     let options = QueueDeclareOptions {
         exclusive: true,
         auto_delete: true,

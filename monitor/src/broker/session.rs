@@ -1,8 +1,10 @@
 //! The monitor's own connection: one task, one connection at a time, every loss said to the core.
 
+use super::mandatory::{Letter, Mandatory, queue_of};
 use super::operations::{OPERATION_TIMEOUT, publish, queue_of_ours, seed, timed};
+use super::orders::Orders;
 use super::token::{Token, TokenEvent};
-use super::{Backoff, BrokerError, connect, short};
+use super::{Backoff, BrokerError, Line, dial, short};
 use crate::metrics::Metrics;
 use crate::runtime::{is_ours, spawn};
 use futures::StreamExt;
@@ -10,7 +12,7 @@ use lapin::message::Delivery;
 use lapin::options::QueueDeleteOptions;
 use lapin::{Channel, Connection, Consumer, Event};
 use planaria_core::codec::Codec;
-use planaria_core::id::{BootId, ChannelId, MemberName};
+use planaria_core::id::{BootId, ChannelId, HostId, MemberName};
 use planaria_core::input::Input;
 use planaria_core::settings::Settings;
 use std::collections::VecDeque;
@@ -50,6 +52,12 @@ pub(crate) enum Command {
     SeedToken,
     BindHeartbeats,
     UnbindHeartbeats,
+    /// A question by way of a member's own queue.
+    Mandatory(Letter),
+    ConsumeOrders {
+        host: HostId,
+        priority: i64,
+    },
     /// Answered when everything before it has left; at once while the broker is away.
     Flush(std_mpsc::SyncSender<()>),
 }
@@ -176,7 +184,7 @@ impl Kept {
                 }
                 self.queue.push_back((key, payload));
             }
-            Command::Publish { .. } | Command::PublishBeat { .. } => {
+            Command::Publish { .. } | Command::PublishBeat { .. } | Command::Mandatory(_) => {
                 self.metrics.dropped("broker_away");
             }
             // Dropping the sender answers.
@@ -186,7 +194,8 @@ impl Kept {
             | Command::RenewToken { .. }
             | Command::SeedToken
             | Command::BindHeartbeats
-            | Command::UnbindHeartbeats => {}
+            | Command::UnbindHeartbeats
+            | Command::ConsumeOrders { .. } => {}
         }
     }
 }
@@ -199,8 +208,18 @@ struct Session {
     /// The leader's queue, on a channel of its own: an error there must not cost the connection.
     heartbeats: Option<(Channel, Consumer)>,
     token: Option<Token>,
+    /// Made when the first question is asked.
+    mandatory: Option<Mandatory>,
+    orders: Option<Orders>,
     token_events: mpsc::Receiver<TokenEvent>,
     token_events_in: mpsc::Sender<TokenEvent>,
+    line: Line,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.line.cut();
+    }
 }
 
 impl Task {
@@ -260,8 +279,8 @@ impl Task {
 
     async fn open(&mut self, url: &str) -> Result<Session, BrokerError> {
         let label = format!("{} {}", self.ears.name, self.ears.boot);
-        let connecting = connect(url, &self.settings, &label);
-        let connection = {
+        let connecting = dial(url, &self.settings, &label);
+        let (connection, line) = {
             let mut connecting = std::pin::pin!(connecting);
             loop {
                 tokio::select! {
@@ -275,7 +294,7 @@ impl Task {
                 .create_channel()
                 .await
                 .map_err(BrokerError::failed("opening a channel"))?;
-            let queue = format!("planaria.member.{}.{}", self.ears.name, self.ears.boot);
+            let queue = queue_of(&self.ears.name, self.ears.boot);
             let mut keys = vec!["control.#"];
             let keyring = self.ears.codec.keys();
             if keyring.holds(planaria_core::message::KeyRole::Healer) {
@@ -291,7 +310,8 @@ impl Task {
                     what: "declaring the member's queue",
                     reason: "no answer in time".into(),
                 })
-            })?;
+            })
+            .inspect_err(|_| line.cut())?;
         let (token_events_in, token_events) = mpsc::channel(8);
         Ok(Session {
             connection,
@@ -299,8 +319,11 @@ impl Task {
             own,
             heartbeats: None,
             token: None,
+            mandatory: None,
+            orders: None,
             token_events,
             token_events_in,
+            line,
         })
     }
 
@@ -316,6 +339,7 @@ impl Task {
                 continue;
             }
             let heartbeat = next_of(session.heartbeats.as_mut().map(|(_, consumer)| consumer));
+            let order = next_of(session.orders.as_mut().map(|orders| &mut orders.consumer));
             tokio::select! {
                 command = self.commands.recv() => {
                     let Some(command) = command else {
@@ -338,6 +362,11 @@ impl Task {
                         // Without it a leader is deaf: a new connection binds it anew.
                         return "the queue of heartbeats is gone".into();
                     }
+                },
+                delivery = order => match delivery {
+                    Some(Ok(delivery)) => self.ears.hear(&delivery).await,
+                    // Without it another leader's orders go to another healer here; a new connection asks anew.
+                    Some(Err(_)) | None => return "the queue of orders is gone".into(),
                 },
                 Some(event) = session.token_events.recv() => {
                     if let Some(input) = token_input(session, event) {
@@ -426,12 +455,35 @@ impl Task {
                 }
                 Ok(())
             }
+            Command::Mandatory(letter) => self.ask(session, letter).await,
+            Command::ConsumeOrders { host, priority } => {
+                if let Some(old) = session.orders.take() {
+                    old.close().await;
+                }
+                let opening = Orders::open(&session.connection, &host, priority);
+                session.orders = Some(timed("consuming the queue of orders", opening).await?);
+                Ok(())
+            }
             Command::Flush(done) => {
                 // Publishing waits for the socket, so what came before has left.
                 let _ = done.try_send(());
                 Ok(())
             }
         }
+    }
+
+    async fn ask(&self, session: &mut Session, letter: Letter) -> Result<(), BrokerError> {
+        if session.mandatory.is_none() {
+            let opening = Mandatory::open(&session.connection, self.ears.clone());
+            session.mandatory = Some(timed("opening the channel of questions", opening).await?);
+        }
+        let taken = session.mandatory.as_ref().is_some_and(|it| it.send(letter));
+        if !taken {
+            // Its channel failed or it is slow: a question was lost, the next one finds a new channel.
+            self.ears.metrics.dropped("mandatory");
+            session.mandatory = None;
+        }
+        Ok(())
     }
 
     fn heartbeats_queue(&self) -> String {

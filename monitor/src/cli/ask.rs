@@ -32,6 +32,15 @@ pub(super) struct NameArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct FenceArgs {
+    #[command(flatten)]
+    whom: NameArgs,
+    /// Why, for those who look at it later.
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct NamesArgs {
     /// The containers, by their names.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -61,6 +70,11 @@ pub(super) fn heal(settings: &Settings, args: NameArgs) -> u8 {
 
 pub(super) fn release(settings: &Settings, args: NameArgs) -> u8 {
     one(settings, args, |name| Verb::Release { name })
+}
+
+pub(super) fn fence(settings: &Settings, args: FenceArgs) -> u8 {
+    let reason = args.reason;
+    one(settings, args.whom, |name| Verb::Fence { name, reason })
 }
 
 pub(super) fn elect(settings: &Settings, args: &PlainArgs) -> u8 {

@@ -3,17 +3,17 @@
 mod ask;
 mod events;
 mod replay;
+mod run;
 mod show;
+mod top;
 mod watch;
 mod why;
 
 use crate::config::{self, ConfigError};
-use crate::init::{self, Probe, Timing};
-use crate::monitor::Config;
-use crate::{http, logging};
+use crate::http;
+use crate::init::{self, Probe};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use planaria_core::settings::{Settings, parse_duration};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,7 +51,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Commands {
     /// Be the first process of a container around a program: forward signals, reap, probe, end what hangs.
-    Run(RunArgs),
+    Run(Box<run::RunArgs>),
     /// Heal containers by the Docker socket: those labelled planaria.enable=true or autoheal=true.
     #[command(alias = "autoheal")]
     Watch(watch::WatchArgs),
@@ -61,6 +61,12 @@ enum Commands {
     Members(show::ShowArgs),
     /// Show the last alerts and incidents, one a line, each kind with the newest last.
     Events(events::EventsArgs),
+    /// Show the group live in this terminal, with keys to act (in the console's image).
+    Top {
+        /// As console top --help says.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
     /// Tell in sentences what was seen of a container, what was done, and why it stands as it does.
     Why(why::WhyArgs),
     /// Run a monitor's recording through the core once more; 1 where it decides otherwise.
@@ -75,6 +81,8 @@ enum Commands {
     Resume(ask::NamesArgs),
     /// Let a container out of quarantine, with a clean count.
     Release(ask::NameArgs),
+    /// Declare this life of a member dead and forbid it to act; its container is killed and started.
+    Fence(ask::FenceArgs),
     /// Hold an election now: the leader resigns.
     Elect(ask::PlainArgs),
     /// Copy this program into a directory, for images that have no package of it.
@@ -87,38 +95,6 @@ enum Commands {
         /// Whose.
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, Args)]
-struct RunArgs {
-    /// Ask the program whether it lives: tcp:6379, http://:80/health, exec:program arguments. Repeatable.
-    #[arg(long, value_name = "PROBE")]
-    probe: Vec<Probe>,
-    /// Between two questions.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
-    probe_interval: Duration,
-    /// How long an answer may take.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
-    probe_timeout: Duration,
-    /// So many failures in a row end the program.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    probe_failures: u32,
-    /// Failures before the first success do not count for so long.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    start_period: Duration,
-    /// Run the program as this user: name, uid, name:group or uid:gid.
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// How late a pulse (WATCHDOG=1 of sd_notify) may be, and how long the program may be stopped
-    /// (SIGSTOP); else PULSE_TIMEOUT.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pulse_timeout: Option<Duration>,
-    /// The exit code that says apoptosis.
-    #[arg(long, value_name = "N", default_value_t = crate::apoptosis::EXIT_CODE)]
-    apoptosis_exit_code: u8,
-    /// The program and its arguments, after --.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -147,7 +123,7 @@ pub fn run() -> ExitCode {
     };
     let config = cli.config.as_deref();
     let code = match cli.command {
-        Commands::Run(args) => run_command(config, args),
+        Commands::Run(args) => run::run(config, *args),
         Commands::Watch(args) => with_settings(config, |settings| watch::watch(settings, &args)),
         Commands::Status(args) => with_settings(config, |settings| show::status(&settings, &args)),
         Commands::Members(args) => {
@@ -156,6 +132,7 @@ pub fn run() -> ExitCode {
         Commands::Events(args) => {
             with_settings(config, |settings| events::events(&settings, &args))
         }
+        Commands::Top { args } => top::top(&args),
         Commands::Why(args) => with_settings(config, |settings| why::why(&settings, &args)),
         Commands::Replay(args) => replay::replay(&args),
         Commands::Ping(args) => ping(config, &args),
@@ -163,6 +140,7 @@ pub fn run() -> ExitCode {
         Commands::Hold(args) => with_settings(config, |settings| ask::hold(&settings, args)),
         Commands::Resume(args) => with_settings(config, |settings| ask::resume(&settings, args)),
         Commands::Release(args) => with_settings(config, |settings| ask::release(&settings, args)),
+        Commands::Fence(args) => with_settings(config, |settings| ask::fence(&settings, args)),
         Commands::Elect(args) => with_settings(config, |settings| ask::elect(&settings, &args)),
         Commands::Install { directory } => install(&directory),
         Commands::Completions { shell } => {
@@ -190,33 +168,6 @@ fn with_settings(config: Option<&Path>, work: impl FnOnce(Settings) -> u8) -> u8
         Ok(settings) => work(settings),
         Err(error) => config_error(&error),
     }
-}
-
-fn run_command(config: Option<&Path>, args: RunArgs) -> u8 {
-    let mut settings = match config::load(config) {
-        Ok(settings) => settings,
-        Err(error) => return config_error(&error),
-    };
-    if let Some(timeout) = args.pulse_timeout {
-        settings.pulse_timeout = timeout;
-    }
-    logging::init(&settings);
-    let config = match Config::from_settings(settings) {
-        Ok(config) => config.apoptosis_exit_code(args.apoptosis_exit_code),
-        Err(error) => return config_error(&error),
-    };
-    let options = init::Options {
-        command: args.command,
-        probes: args.probe,
-        timing: Timing {
-            interval: args.probe_interval,
-            timeout: args.probe_timeout,
-            failures: args.probe_failures,
-            start_period: args.start_period,
-        },
-        user: args.user,
-    };
-    init::run(config, &options)
 }
 
 /// Where the monitor of this container answers.

@@ -205,6 +205,9 @@ mod tests {
             candidate: false,
             healer: false,
             why: String::new(),
+            held: false,
+            skew_ms: None,
+            pulse_age_ms: None,
         }
     }
 
@@ -228,6 +231,7 @@ mod tests {
             broker: BrokerState::Connected,
             docker: EngineState::None,
             held: Vec::new(),
+            fences: Vec::new(),
             incidents: Vec::new(),
             alerts: Vec::new(),
             tickets: 0,

@@ -2,8 +2,10 @@
 
 use super::{config_error, exit};
 use crate::docker;
+use crate::group::Config;
 use crate::logging;
-use crate::monitor::{Config, Monitor};
+use crate::monitor::Monitor;
+use crate::solo::{Form, Target, Variables};
 use clap::Args;
 use planaria_core::settings::Settings;
 use signal_hook::iterator::Signals;
@@ -14,34 +16,13 @@ pub(super) struct WatchArgs {
     /// As a healer of the group (AMQP_URLS and the keys must be set); else alone, with Docker only.
     #[arg(long)]
     group: bool,
+    /// Order nothing; say of each finding what would be done, and why.
+    #[arg(long)]
+    dry_run: bool,
     /// The exit code that says apoptosis.
     #[arg(long, value_name = "N", default_value_t = crate::apoptosis::EXIT_CODE)]
     apoptosis_exit_code: u8,
 }
-
-/// docker-autoheal's variables that mean nothing here, and what is done instead.
-const WITHOUT_EFFECT: [(&str, &str); 8] = [
-    (
-        "AUTOHEAL_INTERVAL",
-        "events are heard at once, nothing is polled",
-    ),
-    (
-        "AUTOHEAL_DEFAULT_STOP_TIMEOUT",
-        "the container's own stop timeout counts (docker run --stop-timeout)",
-    ),
-    (
-        "AUTOHEAL_ONLY_MONITOR_RUNNING",
-        "the container's own policy says what is brought back",
-    ),
-    (
-        "AUTOHEAL_EXCLUDE_CONTAINERS",
-        "label them planaria.enable=false",
-    ),
-    ("AUTOHEAL_MONITOR_ALL", "use AUTOHEAL_CONTAINER_LABEL=all"),
-    ("WEBHOOK_URL", "alerts go to the log and to /status"),
-    ("APPRISE_URL", "alerts go to the log and to /status"),
-    ("POST_RESTART_SCRIPT", "there are no hooks"),
-];
 
 pub(super) fn watch(mut settings: Settings, args: &WatchArgs) -> u8 {
     logging::init(&settings);
@@ -51,17 +32,10 @@ pub(super) fn watch(mut settings: Settings, args: &WatchArgs) -> u8 {
         );
         return exit::CONFIGURATION;
     }
-    if settings.docker_host.is_none() {
-        // docker-autoheal's name for it.
-        settings.docker_host = variable("DOCKER_SOCK").map(|socket| {
-            if socket.contains("://") {
-                socket
-            } else {
-                format!("unix://{socket}")
-            }
-        });
-    }
-    if let Err(error) = docker::client(&settings) {
+    let variables = Variables::from_env();
+    variables.complete(&mut settings);
+    settings.dry_run |= args.dry_run;
+    if let Err(error) = docker::look(&settings) {
         eprintln!("monitor: {error}");
         return exit::UNAVAILABLE;
     }
@@ -81,10 +55,13 @@ pub(super) fn watch(mut settings: Settings, args: &WatchArgs) -> u8 {
     let config = if args.group {
         config.healer()
     } else {
-        if wait_for_start_period(&mut signals) {
+        for note in &variables.notes {
+            tracing::warn!(event = "variable_without_effect", "{note}");
+        }
+        if wait_for_start_period(variables.start_period, &mut signals) {
             return exit::OK;
         }
-        alone(config)
+        alone(config, variables)
     };
     let monitor = match Monitor::start(config) {
         Ok(monitor) => monitor,
@@ -93,41 +70,41 @@ pub(super) fn watch(mut settings: Settings, args: &WatchArgs) -> u8 {
             return exit::FAILURE;
         }
     };
+    if let Err(error) = monitor.serve_systemd() {
+        tracing::warn!(
+            event = "service_manager_untold",
+            "The service manager cannot be told that this lives: {error}"
+        );
+    }
     signals.forever().next();
     monitor.leave();
     exit::OK
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// What docker-autoheal's users have set, honoured or answered.
-fn alone(config: Config) -> Config {
-    for (name, instead) in WITHOUT_EFFECT {
-        if variable(name).is_some() {
-            tracing::warn!(
-                event = "variable_without_effect",
-                "{name} has no effect: {instead}"
-            );
-        }
+fn alone(config: Config, mut variables: Variables) -> Config {
+    if let Some(url) = config.settings.webhook_url.clone() {
+        let form = Form::Full;
+        variables.targets.push(Target { url, form });
     }
-    let label = variable("AUTOHEAL_CONTAINER_LABEL");
-    config.solo(label)
+    if config.settings.dry_run {
+        tracing::warn!(
+            event = "dry_run",
+            "Dry run: nothing will be done, only said (DRY_RUN, --dry-run)"
+        );
+    }
+    config.watching(variables)
 }
 
 /// `AUTOHEAL_START_PERIOD`: nothing is looked at for so long. True when a signal ended the wait.
-fn wait_for_start_period(signals: &mut Signals) -> bool {
-    let Some(text) = variable("AUTOHEAL_START_PERIOD") else {
+fn wait_for_start_period(period: Duration, signals: &mut Signals) -> bool {
+    if period.is_zero() {
         return false;
-    };
-    let Ok(period) = planaria_core::settings::parse_duration(&text) else {
-        tracing::warn!(
-            event = "variable_without_effect",
-            "AUTOHEAL_START_PERIOD = {text:?} is no duration; beginning at once"
-        );
-        return false;
-    };
+    }
+    tracing::info!(
+        event = "start_period",
+        "Beginning in {} s (AUTOHEAL_START_PERIOD)",
+        period.as_secs()
+    );
     let step = Duration::from_millis(100);
     let mut left = period;
     while !left.is_zero() {

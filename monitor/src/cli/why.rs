@@ -4,24 +4,32 @@
 use super::events::{leaders, word};
 use super::exit;
 use super::show::ShowArgs;
+use crate::{ask, broker, clock, config};
 use clap::Args;
+use planaria_core::codec::Codec;
 use planaria_core::id::MemberName;
 use planaria_core::message::{
-    Alert, Hold, Incident, IncidentOutcome, MemberState, MemberView, RestartReason,
+    Alert, Hold, Incident, IncidentOutcome, KeyRole, MemberState, MemberView, RestartReason,
 };
-use planaria_core::settings::Settings;
+use planaria_core::settings::{Settings, parse_duration};
 use planaria_core::status::Status;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Incidents told in sentences; `--json` has them all.
 const INCIDENTS_TOLD: usize = 5;
 /// Alerts told in sentences.
 const ALERTS_TOLD: usize = 3;
+/// How the core says it; the time of day follows.
+const STOPPED: &str = "stopped by a person";
 
 #[derive(Debug, Args)]
 pub(super) struct WhyArgs {
     /// The container, by its name.
     name: String,
+    /// How far back the journal is read (only where the healer key is, and the broker).
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
+    since: Duration,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -43,10 +51,13 @@ struct Story<'a> {
 }
 
 pub(super) fn why(settings: &Settings, args: &WhyArgs) -> u8 {
-    let told = match leaders(settings, &args.show) {
+    let mut told = match leaders(settings, &args.show) {
         Ok(told) => told,
         Err(code) => return code,
     };
+    // Who healed it may lead no more, or live no more: the others are asked, and the journal is read.
+    let others = elsewhere(settings, &told.status, args);
+    merge(&mut told.status.incidents, others);
     if let Some(reason) = &told.silent_leader {
         eprintln!("monitor: {reason}; this is what {} knows", told.status.node);
     }
@@ -65,6 +76,57 @@ pub(super) fn why(settings: &Settings, args: &WhyArgs) -> u8 {
         }
     }
     exit::OK
+}
+
+/// What other healers and the journal remember. What cannot be had is said, and done without.
+fn elsewhere(settings: &Settings, told: &Status, args: &WhyArgs) -> Vec<Incident> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else {
+        return Vec::new();
+    };
+    runtime.block_on(async {
+        let mut incidents = journal(settings, args).await;
+        let port = settings.health_addr.port();
+        let healers = told.members.iter().filter(|member| member.healer);
+        for healer in healers.filter(|healer| healer.name != told.node) {
+            let address = format!("{}:{port}", healer.name);
+            if let Ok(status) = ask::status(&address).await {
+                incidents.extend(status.incidents);
+            }
+        }
+        incidents
+    })
+}
+
+async fn journal(settings: &Settings, args: &WhyArgs) -> Vec<Incident> {
+    let Ok(keys) = config::keys(settings) else {
+        return Vec::new();
+    };
+    if settings.amqp_urls.is_empty() || !keys.holds(KeyRole::Healer) {
+        return Vec::new();
+    }
+    let codec = Codec::new(keys);
+    match broker::read_journal(settings, &codec, &args.name, args.since).await {
+        Ok(incidents) => incidents,
+        Err(error) => {
+            eprintln!(
+                "monitor: the journal cannot be read ({error}); this is what the monitors themselves remember"
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Each once, the newest first; those without a time of day as they stood, at the end.
+fn merge(incidents: &mut Vec<Incident>, others: Vec<Incident>) {
+    for other in others {
+        if !incidents.iter().any(|known| known.id == other.id) {
+            incidents.push(other);
+        }
+    }
+    incidents.sort_by_key(|incident| std::cmp::Reverse(incident.at_ms));
 }
 
 /// `None` where nothing is known of the name.
@@ -164,8 +226,10 @@ fn history(incident: &Incident) -> String {
         .iter()
         .map(|(key, text)| format!(" {}: {}", word(key), sentence(text)))
         .collect();
+    let at = incident.at_ms;
+    let at = at.map_or(String::new(), |at| format!("At {}: ", clock::text(at)));
     format!(
-        "{} {} (seen: {}). {decided}{} {}{notes} [incident {}]",
+        "{at}{} {} (seen: {}). {decided}{} {}{notes} [incident {}]",
         incident.name,
         what_happened(incident.reason),
         incident.evidence,
@@ -192,6 +256,7 @@ fn what_happened(reason: RestartReason) -> &'static str {
             "lost its network, because the container it shares that with was started anew"
         }
         RestartReason::Requested => "was to be brought back because a person asked",
+        RestartReason::Removed => "was removed, and nothing took its name",
         RestartReason::FoundDead => "was found dead",
     }
 }
@@ -205,6 +270,7 @@ fn remedy(reason: RestartReason) -> &'static str {
         | RestartReason::OutOfMemory
         | RestartReason::StartFailed
         | RestartReason::FoundDead => "start it",
+        RestartReason::Removed => "make it anew, as its label allows",
         RestartReason::Apoptosis => "start it, killing what was left of it",
         RestartReason::Unhealthy | RestartReason::Hung => "kill it, then start it",
         RestartReason::StoppedInItsTracks => {
@@ -248,6 +314,7 @@ fn ending(outcome: IncidentOutcome) -> &'static str {
         }
         IncidentOutcome::Failed => "It did not come back in time.",
         IncidentOutcome::Quarantined => "It was put in quarantine after too many restarts.",
+        IncidentOutcome::LeftDown => "It was ended and left down, as its label says.",
     }
 }
 
@@ -260,8 +327,9 @@ fn stands(name: &str, member: Option<&MemberView>) -> String {
         .last_heartbeat_ms
         .map_or(String::new(), |ms| format!(", heard {ms} ms ago"));
     let mut text = match member.state {
-        MemberState::Left if member.why == "stopped by a person" => format!(
-            "{name} is down because a person stopped it, and is left alone until somebody starts it (monitor heal {name} does)."
+        MemberState::Left if member.why.starts_with(STOPPED) => format!(
+            "{name} is down because a person stopped it{}, and is left alone until somebody starts it (monitor heal {name} does).",
+            member.why.strip_prefix(STOPPED).unwrap_or_default()
         ),
         MemberState::Left if member.why == "unwitnessed" => format!(
             "{name} is down and nobody saw how it ended (unwitnessed), so it is not started unasked; monitor heal {name} starts it."
@@ -327,6 +395,11 @@ pub(super) mod tests {
             start_ms: Some(240),
             healthy_ms: Some(600),
             outcome: IncidentOutcome::Healed,
+            action: String::new(),
+            exit_code: None,
+            oom: false,
+            restarts: 0,
+            at_ms: None,
             notes: BTreeMap::new(),
         }
     }
@@ -343,6 +416,9 @@ pub(super) mod tests {
             candidate: false,
             healer: false,
             why: why.into(),
+            held: false,
+            skew_ms: None,
+            pulse_age_ms: None,
         }
     }
 
@@ -361,6 +437,7 @@ pub(super) mod tests {
             broker: BrokerState::Connected,
             docker: EngineState::Connected,
             held: Vec::new(),
+            fences: Vec::new(),
             incidents: Vec::new(),
             alerts: Vec::new(),
             tickets: 0,
@@ -392,6 +469,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_others_remember_is_told_once_and_in_order_of_time() {
+        let of = |id: &str, at: u64| {
+            let mut incident = incident("worker-1", RestartReason::Killed, "exit code 137");
+            incident.id = id.into();
+            incident.at_ms = Some(at);
+            incident
+        };
+        let (first, second) = (of("a-1", 1_795_266_249_500), of("b-1", 1_795_266_250_000));
+        let mut told = vec![first.clone()];
+        merge(&mut told, vec![first.clone(), second.clone()]);
+        assert_eq!(told, [second, first.clone()]);
+        let text = history(&first);
+        assert!(
+            text.starts_with("At 2026-11-21T13:04:09.500Z: worker-1 was killed"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn an_apoptosis_is_no_kill() {
         let mut status = status(vec![member("worker-1", MemberState::Alive, "")]);
         let evidence = "last words: pulse main is 10020 ms late";
@@ -404,13 +500,14 @@ pub(super) mod tests {
 
     #[test]
     fn an_operators_stop_is_a_will_and_no_death() {
-        let gone = member("worker-1", MemberState::Left, "stopped by a person");
+        let why = "stopped by a person at 2026-11-21T13:04:09Z";
+        let gone = member("worker-1", MemberState::Left, why);
         let mut status = status(vec![gone]);
         let text = told(&status, "worker-1");
         assert_eq!(
             text,
             "healer-2 remembers no healing of worker-1.\n\
-             Now: worker-1 is down because a person stopped it, and is left alone until somebody \
+             Now: worker-1 is down because a person stopped it at 2026-11-21T13:04:09Z, and is left alone until somebody \
              starts it (monitor heal worker-1 does)."
         );
         // It came in the middle of a healing.

@@ -1,8 +1,11 @@
 //! Calls to the engine: each with a deadline, each with a last look right before it.
 
+use super::known::Knowledge;
+use super::recreate::Specifications;
 use super::{CALL_DEADLINE, DockerError, client, error_chain, translate};
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::solo::{Duty, Evidence, Hooks};
 use bollard::Docker;
 use bollard::models::{EndpointIpamConfig, EndpointSettings, NetworkConnectRequest};
 use bollard::query_parameters::{
@@ -24,15 +27,27 @@ use std::sync::Arc;
 const INSPECT_AT_ONCE: usize = 4;
 /// The engine itself remembers 256 events.
 const HISTORY_MAX: usize = 1024;
+const SIGCONT: i32 = 18;
 /// Docker's answer to a start of what runs, or a kill of what does not.
 const NOT_MODIFIED: u16 = 304;
 const NOT_FOUND: u16 = 404;
+
+/// Whether the last look is worth remembering: what follows wipes it out.
+#[derive(Clone, Copy)]
+enum Note {
+    Evidence,
+    Nothing,
+}
 
 /// The engine as a thing that takes calls.
 #[derive(Clone)]
 pub(crate) struct Calls {
     docker: Docker,
     metrics: Arc<Metrics>,
+    specifications: Arc<Specifications>,
+    hooks: Option<Hooks>,
+    duty: Option<Duty>,
+    known: Knowledge,
 }
 
 impl Calls {
@@ -40,7 +55,42 @@ impl Calls {
         Ok(Self {
             docker: client(settings)?,
             metrics,
+            specifications: Arc::default(),
+            hooks: None,
+            duty: None,
+            known: Knowledge::default(),
         })
+    }
+
+    pub(super) fn specifications(&self) -> &Specifications {
+        &self.specifications
+    }
+
+    /// Tells others what was found and done.
+    pub(crate) fn with_hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = Some(hooks);
+        self
+    }
+
+    /// Changes nothing while another watcher is on duty.
+    pub(crate) fn with_duty(mut self, duty: Duty) -> Self {
+        self.duty = Some(duty);
+        self
+    }
+
+    /// What was inspected of one container, or of all, may have changed.
+    pub(super) fn forget(&self, container: Option<&str>) {
+        match container {
+            Some(id) => self.known.forget(id),
+            None => self.known.forget_all(),
+        }
+    }
+
+    /// Something happened to a watcher of this host.
+    pub(super) fn wake_duty(&self) {
+        if let Some(duty) = &self.duty {
+            duty.woken.notify_one();
+        }
     }
 
     pub(crate) fn docker(&self) -> &Docker {
@@ -73,18 +123,42 @@ impl Calls {
             EngineCall::List => self.list().await.map(EngineReply::Containers),
             EngineCall::Inspect(id) => self.inspect(&id).await,
             EngineCall::History { since } => self.history(since).await.map(EngineReply::History),
+            EngineCall::Probe {
+                container,
+                probe,
+                timeout,
+            } => self.probe(&container, &probe, timeout).await,
+            EngineCall::Recreate {
+                container,
+                name,
+                network_of,
+                expect,
+            } => {
+                self.recreate(&container, &name, network_of, &expect, not_after)
+                    .await
+            }
             EngineCall::Start { container, expect } => {
-                self.check(&container, &expect).await?;
-                in_time(not_after)?;
-                done(within(self.docker.start_container(container.as_str(), None)).await)
+                self.check(&container, &expect, Note::Evidence).await?;
+                self.in_time(not_after)?;
+                let asked = self.docker.start_container(container.as_str(), None);
+                let result = done(within(asked).await);
+                if let Some(hooks) = &self.hooks {
+                    hooks.started(&container);
+                }
+                result
             }
             EngineCall::Kill {
                 container,
                 signal,
                 expect,
             } => {
-                self.check(&container, &expect).await?;
-                in_time(not_after)?;
+                let note = if signal == SIGCONT {
+                    Note::Nothing
+                } else {
+                    Note::Evidence
+                };
+                self.check(&container, &expect, note).await?;
+                self.in_time(not_after)?;
                 let signal = signal.to_string();
                 let options = KillContainerOptionsBuilder::new().signal(&signal).build();
                 done(
@@ -96,17 +170,18 @@ impl Calls {
                 )
             }
             EngineCall::Unpause { container, expect } => {
-                self.check(&container, &expect).await?;
-                in_time(not_after)?;
-                done(within(self.docker.unpause_container(container.as_str())).await)
+                self.check(&container, &expect, Note::Nothing).await?;
+                self.in_time(not_after)?;
+                let result = within(self.docker.unpause_container(container.as_str())).await;
+                done(result.or_else(was_done_already))
             }
             EngineCall::Connect {
                 container,
                 attachment,
                 expect,
             } => {
-                self.check(&container, &expect).await?;
-                in_time(not_after)?;
+                self.check(&container, &expect, Note::Nothing).await?;
+                self.in_time(not_after)?;
                 let network = attachment.network.clone();
                 let request = connect_request(container, attachment);
                 done(within(self.docker.connect_network(&network, request)).await)
@@ -115,30 +190,68 @@ impl Calls {
     }
 
     /// The last look: the same incarnation, in a state under which the call makes sense.
-    async fn check(&self, id: &ContainerId, expect: &Expectation) -> Result<(), EngineError> {
+    async fn check(
+        &self,
+        id: &ContainerId,
+        expect: &Expectation,
+        note: Note,
+    ) -> Result<(), EngineError> {
         let found = within(self.docker.inspect_container(id.as_str(), None)).await?;
+        let kept = match (&self.hooks, note) {
+            (Some(hooks), Note::Evidence) => Evidence::of(&found).map(|found| (hooks, found)),
+            _ => None,
+        };
         let Some(found) = translate::container(found) else {
             return Err(EngineError::Stale {
                 found: "a container without a state".into(),
             });
         };
-        match mismatch(&found, expect) {
-            None => Ok(()),
-            Some(found) => Err(EngineError::Stale { found }),
+        if let Some(found) = mismatch(&found, expect) {
+            return Err(EngineError::Stale { found });
         }
+        if let Some((hooks, found)) = kept {
+            hooks.found(found);
+        }
+        Ok(())
+    }
+
+    /// The very last question: it may still be done, and by this watcher.
+    pub(super) fn in_time(&self, not_after: Option<Instant>) -> Result<(), EngineError> {
+        if self.duty.as_ref().is_some_and(|duty| !duty.is_on()) {
+            return Err(EngineError::Late);
+        }
+        in_time(not_after)
     }
 
     async fn list(&self) -> Result<Vec<Container>, EngineError> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let all = within(self.docker.list_containers(Some(options))).await?;
-        let inspections = stream::iter(all.into_iter().filter_map(|one| one.id))
-            .map(|id| async move { within(self.docker.inspect_container(&id, None)).await })
+        self.known.keep(&all);
+        let mut containers = Vec::new();
+        let mut unknown = Vec::new();
+        for listed in all {
+            match self.known.get(&listed) {
+                Some(container) => containers.push(container),
+                None => unknown.push(listed),
+            }
+        }
+        let inspections = stream::iter(unknown)
+            .map(|listed| async move {
+                let id = listed.id.clone().unwrap_or_default();
+                let found = within(self.docker.inspect_container(&id, None)).await;
+                (listed, found)
+            })
             .buffer_unordered(INSPECT_AT_ONCE);
         let mut inspections = std::pin::pin!(inspections);
-        let mut containers = Vec::new();
-        while let Some(inspection) = inspections.next().await {
+        while let Some((listed, inspection)) = inspections.next().await {
             match inspection {
-                Ok(found) => containers.extend(translate::container(found)),
+                Ok(found) => {
+                    self.specifications.remember(&found);
+                    if let Some(container) = translate::container(found) {
+                        self.known.put(&listed, &container);
+                        containers.push(container);
+                    }
+                }
                 // Gone between list and inspection.
                 Err(EngineError::Gone) => {}
                 Err(error) => return Err(error),
@@ -154,6 +267,7 @@ impl Calls {
             Err(EngineError::Gone) => return Ok(EngineReply::Container(None)),
             Err(error) => return Err(error),
         };
+        self.specifications.remember(&found);
         let pid = found.state.as_ref().and_then(|state| state.pid);
         let mut container = translate::container(found);
         if let (Some(container), Some(pid)) = (&mut container, pid)
@@ -216,9 +330,31 @@ impl Calls {
     }
 }
 
+/// What happens to containers and their networks and concerns anybody here. Each health check makes three
+/// more events (`exec_create`, `exec_start`, `exec_die`), which the engine itself keeps back then.
+const EVENTS: [&str; 13] = [
+    "create",
+    "start",
+    "kill",
+    "die",
+    "stop",
+    "pause",
+    "unpause",
+    "oom",
+    "destroy",
+    "rename",
+    "health_status",
+    "connect",
+    "disconnect",
+];
+
 /// Only what is about containers and their networks.
 pub(super) fn event_filters() -> HashMap<String, Vec<String>> {
-    HashMap::from([("type".into(), vec!["container".into(), "network".into()])])
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    HashMap::from([
+        ("type".into(), words(&["container", "network"])),
+        ("event".into(), words(&EVENTS)),
+    ])
 }
 
 /// As the engine's `since` and `until` want it.
@@ -232,6 +368,8 @@ fn operation(call: &EngineCall) -> &'static str {
         EngineCall::List => "list",
         EngineCall::Inspect(_) => "inspect",
         EngineCall::History { .. } => "history",
+        EngineCall::Probe { .. } => "probe",
+        EngineCall::Recreate { .. } => "recreate",
         EngineCall::Start { .. } => "start",
         EngineCall::Kill { .. } => "kill",
         EngineCall::Unpause { .. } => "unpause",
@@ -246,12 +384,25 @@ fn in_time(not_after: Option<Instant>) -> Result<(), EngineError> {
     }
 }
 
-fn mismatch(found: &Container, expect: &Expectation) -> Option<String> {
+fn or_never(time: Option<&str>) -> &str {
+    time.unwrap_or("no time yet")
+}
+
+pub(super) fn mismatch(found: &Container, expect: &Expectation) -> Option<String> {
     if expect.started_at.is_some() && expect.started_at != found.started_at {
-        return Some(format!("started at {:?}", found.started_at));
+        return Some(format!(
+            "started at {}",
+            or_never(found.started_at.as_deref())
+        ));
     }
     if expect.finished_at.is_some() && expect.finished_at != found.finished_at {
-        return Some(format!("finished at {:?}", found.finished_at));
+        return Some(format!(
+            "finished at {}",
+            or_never(found.finished_at.as_deref())
+        ));
+    }
+    if expect.name.as_ref().is_some_and(|name| *name != found.name) {
+        return Some(format!("named {}", found.name));
     }
     if !expect.states.contains(&found.state) {
         return Some(format!("{:?}", found.state).to_lowercase());
@@ -274,7 +425,7 @@ fn connect_request(container: ContainerId, attachment: Attachment) -> NetworkCon
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     call: impl Future<Output = Result<T, bollard::errors::Error>>,
 ) -> Result<T, EngineError> {
     match tokio::time::timeout(CALL_DEADLINE, call).await {
@@ -291,6 +442,14 @@ fn done(result: Result<(), EngineError>) -> Result<EngineReply, EngineError> {
             ..
         }) => Ok(EngineReply::Done),
         Err(error) => Err(error),
+    }
+}
+
+/// Somebody else's unpausing was first: the engine has no status of its own for that.
+fn was_done_already(error: EngineError) -> Result<(), EngineError> {
+    match error {
+        EngineError::Refused { message, .. } if message.contains("is not paused") => Ok(()),
+        error => Err(error),
     }
 }
 
@@ -352,8 +511,21 @@ mod tests {
         Expectation {
             started_at: Some(started_at.into()),
             finished_at: None,
+            name: Some("worker-1".into()),
             states: vec![state],
         }
+    }
+
+    #[test]
+    fn what_is_unpaused_already_is_as_good_and_other_refusals_stay() {
+        let refused = |message: &str| EngineError::Refused {
+            status: 500,
+            message: message.into(),
+        };
+        let first = refused("Container 0123 is not paused");
+        assert!(was_done_already(first).is_ok());
+        assert!(was_done_already(refused("no space left on device")).is_err());
+        assert!(was_done_already(EngineError::TimedOut).is_err());
     }
 
     #[test]
@@ -365,9 +537,15 @@ mod tests {
         let other_end = Expectation {
             started_at: None,
             finished_at: Some("t9".into()),
+            name: None,
             states: vec![running],
         };
         assert!(mismatch(&found(), &other_end).is_some());
+        let renamed = Expectation {
+            name: Some("0123456789ab_worker-1".into()),
+            ..expect("t1", running)
+        };
+        assert!(mismatch(&found(), &renamed).is_some());
     }
 
     #[test]

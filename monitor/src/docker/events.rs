@@ -3,6 +3,8 @@
 
 use super::calls::{event_filters, refused, timestamp};
 use super::{CALL_DEADLINE, Calls, error_chain, translate};
+use crate::solo::WATCHER_LABEL;
+use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures::{FutureExt, StreamExt};
 use planaria_core::engine::EngineError;
@@ -28,7 +30,9 @@ pub(crate) async fn watch(calls: Calls, host: Option<HostId>, inputs: Sender<Inp
         match hello(&calls).await {
             Ok((id, now)) => {
                 delay = RETRY_MIN;
-                told = false;
+                if std::mem::take(&mut told) || since.is_some() {
+                    tracing::info!(event = "engine_back", "The Docker engine answers again");
+                }
                 let from = *since.get_or_insert(now);
                 let connected = Input::EngineConnected {
                     host: host.clone().unwrap_or(id),
@@ -37,8 +41,14 @@ pub(crate) async fn watch(calls: Calls, host: Option<HostId>, inputs: Sender<Inp
                 if inputs.send(connected).await.is_err() {
                     return;
                 }
+                calls.forget(None);
                 let (reason, newest) = stream(&calls, from, &inputs).await;
+                calls.forget(None);
                 since = Some(newest);
+                tracing::warn!(
+                    event = "engine_lost",
+                    "The Docker engine is lost: {reason}; looking for it"
+                );
                 if inputs
                     .send(Input::EngineDisconnected { reason })
                     .await
@@ -52,6 +62,7 @@ pub(crate) async fn watch(calls: Calls, host: Option<HostId>, inputs: Sender<Inp
                 if !told {
                     told = true;
                     let reason = error.to_string();
+                    tracing::warn!(event = "engine_away", "{reason}; trying on");
                     if inputs
                         .send(Input::EngineDisconnected { reason })
                         .await
@@ -103,6 +114,10 @@ async fn stream(calls: &Calls, from: i64, inputs: &Sender<Input>) -> (String, i6
                 Some(Ok(message)) => {
                     // The next life of the stream begins after this one.
                     newest = newest.max(message.time_nano.unwrap_or(0).saturating_add(1));
+                    if is_of_a_watcher(&message) {
+                        calls.wake_duty();
+                    }
+                    calls.forget(container_of(&message));
                     if let Some(event) = translate::event(message)
                         && inputs.send(Input::Engine(event)).await.is_err()
                     {
@@ -125,4 +140,25 @@ async fn stream(calls: &Calls, from: i64, inputs: &Sender<Input>) -> (String, i6
             }
         }
     }
+}
+
+/// Whom an event is about; a network's is about the container that joins or leaves it.
+fn container_of(message: &EventMessage) -> Option<&str> {
+    let actor = message.actor.as_ref()?;
+    let joined = actor
+        .attributes
+        .as_ref()
+        .and_then(|attributes| attributes.get("container"));
+    match message.typ {
+        Some(EventMessageTypeEnum::NETWORK) => joined.map(String::as_str),
+        _ => actor.id.as_deref(),
+    }
+}
+
+/// A container that runs a watcher: who of them acts may have changed.
+fn is_of_a_watcher(message: &EventMessage) -> bool {
+    let actor = message.actor.as_ref();
+    actor
+        .and_then(|actor| actor.attributes.as_ref())
+        .is_some_and(|attributes| attributes.contains_key(WATCHER_LABEL))
 }

@@ -208,7 +208,7 @@ pub(super) fn event(message: EventMessage) -> Option<EngineEvent> {
 }
 
 /// Nanoseconds since 1970 of the engine's own time stamp (RFC 3339, UTC or with an offset).
-pub(super) fn nanoseconds(text: &str) -> Option<i64> {
+pub(crate) fn nanoseconds(text: &str) -> Option<i64> {
     let (date, clock) = text.split_once('T')?;
     let mut date = date.splitn(3, '-').map(str::parse::<i64>);
     let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);

@@ -5,8 +5,17 @@ use std::path::Path;
 /// Databases of users are small; a larger file is something else.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
+/// Whom the program runs as.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct User {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Where the image knows one: many programs write there.
+    pub(super) home: Option<String>,
+}
+
 /// The numbers behind a user; the group is the user's own where none is named.
-pub(super) fn find(text: &str) -> Result<(u32, u32), String> {
+pub(super) fn find(text: &str) -> Result<User, String> {
     find_in(text, &read("/etc/passwd"), &read("/etc/group"))
 }
 
@@ -20,7 +29,7 @@ fn read(path: &str) -> String {
     }
 }
 
-fn find_in(text: &str, passwd: &str, group: &str) -> Result<(u32, u32), String> {
+fn find_in(text: &str, passwd: &str, group: &str) -> Result<User, String> {
     let (user, named_group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (text, None),
@@ -40,7 +49,13 @@ fn find_in(text: &str, passwd: &str, group: &str) -> Result<(u32, u32), String> 
             (None, Err(_)) => return Err(format!("--user: no group {name:?} in /etc/group")),
         },
     };
-    Ok((uid, gid))
+    let home = entry.as_ref().and_then(|fields| fields.get(5));
+    let home = home.filter(|home| home.starts_with('/'));
+    Ok(User {
+        uid,
+        gid,
+        home: home.map(|home| (*home).to_owned()),
+    })
 }
 
 /// The line whose name, or whose number in that field, is the key.
@@ -69,7 +84,7 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        let find = |text| find_in(text, PASSWD, GROUP);
+        let find = |text| find_in(text, PASSWD, GROUP).map(|user| (user.uid, user.gid));
         assert_eq!(find("www-data"), Ok((33, 34)));
         assert_eq!(find("33"), Ok((33, 34)));
         assert_eq!(find("33:adm"), Ok((33, 4)));
@@ -78,5 +93,8 @@ mod tests {
         for wrong in ["nobody", "root:nogroup", "bad", "", ":"] {
             assert!(find(wrong).is_err(), "{wrong:?}");
         }
+        let home = find_in("root", PASSWD, GROUP).unwrap().home;
+        assert_eq!(home.as_deref(), Some("/root"));
+        assert_eq!(find_in("1000", PASSWD, GROUP).unwrap().home, None);
     }
 }

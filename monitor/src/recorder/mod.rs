@@ -6,8 +6,10 @@
 //! state cannot be written down, so a recording that began later could not be replayed. The recording of
 //! the boot before is kept beside it.
 
+#[cfg(feature = "cli")]
 mod replay;
 
+#[cfg(feature = "cli")]
 pub(crate) use replay::{Replayed, Step, replay};
 
 use planaria_core::effect::Effect;
@@ -67,6 +69,7 @@ struct Header<B> {
 }
 
 /// Each other line.
+#[cfg(feature = "cli")]
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     at: Instant,

@@ -1,11 +1,12 @@
 //! What the core wants done, handed to whoever does it. Nothing here waits.
 
 use super::{no_engine, spawn, state};
-use crate::broker::{Command, Driver};
+use crate::broker::{Command, Driver, Letter};
 use crate::direct::Direct;
 use crate::docker::Calls;
+use crate::group::Config;
 use crate::metrics::Metrics;
-use crate::monitor::Config;
+use crate::solo::Hooks;
 use planaria_core::codec::Codec;
 use planaria_core::effect::{Effect, Level, LogLine};
 use planaria_core::engine::EngineCall;
@@ -36,6 +37,7 @@ pub(super) struct Outputs {
     broker: Option<Driver>,
     direct: Option<Direct>,
     engine: Option<Calls>,
+    hooks: Option<Hooks>,
     waiting: BTreeMap<RequestId, oneshot::Sender<Outcome>>,
 }
 
@@ -58,6 +60,7 @@ impl Outputs {
             broker: None,
             direct: None,
             engine: None,
+            hooks: None,
             waiting: BTreeMap::new(),
         }
     }
@@ -71,6 +74,11 @@ impl Outputs {
         self.broker = broker;
         self.direct = direct;
         self.engine = engine;
+        self
+    }
+
+    pub(super) fn with_hooks(mut self, hooks: Option<Hooks>) -> Self {
+        self.hooks = hooks;
         self
     }
 
@@ -134,6 +142,16 @@ impl Outputs {
                     let _ = waiting.send(outcome);
                 }
             }
+            Effect::Mandatory { to, boot, body } => {
+                if let Some(payload) = self.sign(body) {
+                    self.command(Command::Mandatory(Letter { to, boot, payload }));
+                }
+            }
+            Effect::ConsumeOrders { host, priority } => {
+                self.command(Command::ConsumeOrders { host, priority });
+            }
+            // Not carried out by these drivers yet.
+            Effect::Hook { .. } => {}
             Effect::Log(line) => log(&line),
             Effect::Bye => return true,
         }
@@ -143,6 +161,11 @@ impl Outputs {
     fn publish(&mut self, key: String, body: Body) {
         if let Body::Incident(incident) = &body {
             self.metrics.incident(incident);
+        }
+        match (&self.hooks, &body) {
+            (Some(hooks), Body::Incident(incident)) => hooks.incident(incident),
+            (Some(hooks), Body::Alert(alert)) => hooks.alert(alert),
+            _ => {}
         }
         let keep = matches!(body, Body::Incident(_) | Body::Alert(_));
         if let Some(payload) = self.sign(body) {

@@ -7,13 +7,14 @@ use crate::broker;
 use crate::clock;
 use crate::direct::Direct;
 use crate::docker;
+use crate::group::Config;
 use crate::health;
 use crate::health::Readiness;
 use crate::identity;
 use crate::metrics::Metrics;
-use crate::monitor::Config;
 use crate::pulse::{Pulse, Pulses};
 use crate::recorder::{Beginning, Flight};
+use crate::solo::{self, Duty, Hooks};
 use apply::Outputs;
 use planaria_core::codec::Codec;
 use planaria_core::engine::{EngineError, EngineReply};
@@ -35,7 +36,8 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 /// The loop says that it lives; half the watchdog's shortest sensible deadline.
 const PULSE_INTERVAL: Duration = Duration::from_millis(500);
 /// The runtime's thread parses messages of some 60 KB; nothing in it recurses deeply.
-const STACK: usize = 512 * 1024;
+/// An unoptimised build has frames many times as large; what is not touched costs nothing.
+const STACK: usize = 2 * 1024 * 1024;
 /// Threads for name look-ups, which have no other form than blocking ones.
 const BLOCKING_THREADS: usize = 4;
 const BLOCKING_STACK: usize = 256 * 1024;
@@ -134,9 +136,10 @@ fn node(config: &Config) -> (Node, Flight) {
         identity::container(),
         config.role,
     );
-    if let Some(label) = &config.autoheal_label {
+    if let Some(label) = &config.solo.label {
         core.autoheal_label.clone_from(label);
     }
+    core.autoheal.clone_from(&config.solo.autoheal);
     let folder = config.settings.state_dir.as_deref();
     let beginning = Beginning {
         config: core,
@@ -179,6 +182,8 @@ async fn run(
         flight,
         outputs,
         pulse,
+        pulses: Arc::clone(&parts.pulses),
+        vitals_interval: settings.heartbeat_interval,
         status,
         stale: true,
         has_broker: !settings.amqp_urls.is_empty(),
@@ -217,11 +222,8 @@ fn outputs(parts: &Parts, codec: &Arc<Codec>, inputs: &mpsc::Sender<Input>) -> O
     let engine = matches!(config.role, Role::Healer | Role::Solo)
         .then(
             || match docker::Calls::new(settings, Arc::clone(&parts.metrics)) {
-                Ok(calls) => {
-                    let host = settings.host_id.clone().map(HostId);
-                    spawn(docker::watch(calls.clone(), host, inputs.clone()));
-                    Some(calls)
-                }
+                Ok(calls) if config.role == Role::Solo => Some(alone(parts, calls, inputs)),
+                Ok(calls) => Some((calls, None)),
                 Err(error) => {
                     tracing::error!(event = "engine_unusable", "{error}");
                     None
@@ -229,6 +231,14 @@ fn outputs(parts: &Parts, codec: &Arc<Codec>, inputs: &mpsc::Sender<Input>) -> O
             },
         )
         .flatten();
+    let (engine, hooks) = match engine {
+        Some((calls, hooks)) => {
+            let host = settings.host_id.clone().map(HostId);
+            spawn(docker::watch(calls.clone(), host, inputs.clone()));
+            (Some(calls), hooks)
+        }
+        None => (None, None),
+    };
     Outputs::new(
         config,
         Arc::clone(codec),
@@ -236,6 +246,37 @@ fn outputs(parts: &Parts, codec: &Arc<Codec>, inputs: &mpsc::Sender<Input>) -> O
         inputs.clone(),
     )
     .with(broker, direct, engine)
+    .with_hooks(hooks)
+}
+
+/// What a watcher has that is nobody's member: it tells others what it did, and shares its duty.
+fn alone(
+    parts: &Parts,
+    calls: docker::Calls,
+    inputs: &mpsc::Sender<Input>,
+) -> (docker::Calls, Option<Hooks>) {
+    let config = &parts.config;
+    let docker = calls.docker().clone();
+    let hooks = Hooks::start(
+        config.solo.targets.clone(),
+        config.solo.scripts.clone(),
+        docker.clone(),
+        Arc::clone(&parts.metrics),
+    );
+    let duty = Duty::default();
+    let own = solo::Own {
+        container: identity::container(),
+        scope: solo::own_scope(
+            &|name: &str| std::env::var(name).ok(),
+            config.settings.dry_run,
+        ),
+        state_dir: config.settings.state_dir.clone(),
+    };
+    // Off until the first look has told; nothing is read from this queue before.
+    let _ = inputs.try_send(Input::Duty { on: false });
+    spawn(solo::stand(duty.clone(), own, docker, inputs.clone()));
+    let calls = calls.with_hooks(hooks.clone()).with_duty(duty);
+    (calls, Some(hooks))
 }
 
 /// The loop: one input at a time into the core, what comes out to the drivers.
@@ -244,6 +285,9 @@ struct Loop {
     flight: Flight,
     outputs: Outputs,
     pulse: Pulse,
+    pulses: Arc<Pulses>,
+    /// Each heartbeat tells what was read last.
+    vitals_interval: Duration,
     status: watch::Sender<Arc<Status>>,
     stale: bool,
     has_broker: bool,
@@ -260,6 +304,8 @@ impl Loop {
     ) {
         let mut pulses = tokio::time::interval(PULSE_INTERVAL);
         pulses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut vitals = tokio::time::interval(self.vitals_interval);
+        vitals.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut refresh = tokio::time::interval(STATUS_INTERVAL);
         refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -275,11 +321,23 @@ impl Loop {
                     self.pulse.pulse();
                     self.flight.flush();
                 }
+                _ = vitals.tick() => {
+                    let told = self.vitals();
+                    self.hand_over(told);
+                }
                 _ = refresh.tick(), if self.stale => {
                     self.stale = false;
                     self.status.send_replace(Arc::new(status(&self.node, self.has_broker)));
                 }
             }
+        }
+    }
+
+    fn vitals(&self) -> Input {
+        let age = self.pulses.oldest().as_millis();
+        Input::Vitals {
+            unix_ms: clock::unix_ms(),
+            pulse_age_ms: u64::try_from(age).unwrap_or(u64::MAX),
         }
     }
 
@@ -342,7 +400,7 @@ fn tell(watched: usize, total: usize) {
     if watched == 0 {
         tracing::warn!(
             event = "watching",
-            "Watching 0 of {total} containers; label them planaria.enable=true (or autoheal=true)"
+            "Watching 0 of {total} containers; label them autoheal=true (or planaria.enable=true), or set AUTOHEAL_CONTAINER_LABEL=all"
         );
     } else {
         tracing::info!(

@@ -3,5 +3,8 @@
 
 mod cli;
 mod health;
+mod notify;
 mod run;
+mod service;
 mod support;
+mod tini;

@@ -93,7 +93,8 @@ fn a_stopped_program_is_ended_with_70() {
     let child: i32 = running.line().parse().unwrap();
     send(child, 19);
     assert_eq!(running.end().code(), Some(70));
-    assert!(!lives(child));
+    // Killed with it, and gone as soon as the host has taken note of it.
+    wait_for("the program is gone", || !lives(child));
     assert!(running.errors().contains("Apoptosis"), "last words");
 }
 

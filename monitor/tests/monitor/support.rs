@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Far beyond anything that is waited for, even on a machine that does much else.
@@ -33,6 +33,7 @@ pub(crate) fn free_port() -> u16 {
 /// A started program; killed when dropped, so that no test leaves one behind.
 pub(crate) struct Running {
     child: Child,
+    stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     stderr: Option<ChildStderr>,
 }
@@ -41,8 +42,10 @@ pub(crate) fn start(command: &mut Command) -> Running {
     let mut child = command.spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let stderr = child.stderr.take();
+    let stdin = child.stdin.take();
     Running {
         child,
+        stdin,
         stdout,
         stderr,
     }
@@ -58,6 +61,15 @@ impl Running {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+
+    /// To its standard input, where that is a pipe.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.stdin
+            .as_mut()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
     }
 
     pub(crate) fn signal(&self, signal: i32) {

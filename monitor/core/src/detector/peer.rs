@@ -38,10 +38,20 @@ pub(crate) struct Peer {
     pub(super) probed: Option<Instant>,
     pub(super) nonce: u64,
     pub(super) suspicion: Option<Suspicion>,
+    /// The broker was asked for its queue in this silence.
+    pub(super) asked_for: bool,
     /// Missed heartbeats that a log line told of.
     pub(super) told: u32,
+    /// How far its wall clock is ahead of ours.
+    pub(crate) skew_ms: Option<i64>,
+    /// Heartbeats with a skewed clock since it was last well.
+    pub(super) skewed: u8,
     seq: u64,
     lives: VecDeque<BootId>,
+    /// This life was heard first then.
+    life_since: Instant,
+    /// It was told that an earlier life still speaks.
+    doubled: bool,
 }
 
 /// Whether a line of a predecessor's table is about one that could be heard now.
@@ -77,9 +87,14 @@ impl Peer {
             probed: None,
             nonce: 0,
             suspicion: None,
+            asked_for: false,
             told: 0,
+            skew_ms: None,
+            skewed: 0,
             seq,
             lives: VecDeque::new(),
+            life_since: now,
+            doubled: false,
         }
     }
 
@@ -129,7 +144,12 @@ impl Peer {
                 return Heard::Stale;
             }
         } else if self.lives.contains(&boot) {
-            return Heard::Stale;
+            let late = now.since(self.life_since) < in_flight;
+            return if late || std::mem::replace(&mut self.doubled, true) {
+                Heard::Stale
+            } else {
+                Heard::Double
+            };
         }
         let new = boot != self.boot;
         let away = self.over().then(|| now.since(self.changed));
@@ -139,6 +159,8 @@ impl Peer {
                 self.lives.pop_front();
             }
             self.boot = boot;
+            self.life_since = now;
+            self.doubled = false;
             self.acked = false;
             self.probed = None;
         }
@@ -153,6 +175,7 @@ impl Peer {
         self.heard = Some(now);
         self.suspicion = None;
         self.told = 0;
+        self.asked_for = false;
         if new || away.is_some() {
             Heard::New { away }
         } else {

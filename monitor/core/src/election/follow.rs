@@ -5,6 +5,7 @@ use super::{Election, Leader, REFUSE_EVERY, TERM_LEAP_MAX};
 use crate::id::{BootId, MemberName, Term};
 use crate::message::Body;
 use crate::out::Out;
+use crate::sabotage::Sabotage;
 use crate::time::Instant;
 
 /// What a claim to leadership was.
@@ -46,6 +47,9 @@ impl Election {
         {
             leader.heard = now;
             return Claim::Known;
+        }
+        if self.office.is_some() && self.config.broken(Sabotage::NoFence) {
+            return Claim::Refused;
         }
         if let Some(office) = &self.office {
             let mine = office.term;

@@ -20,6 +20,7 @@ use crate::id::{BootId, ChannelId, MemberName, Term};
 use crate::message::Body;
 use crate::node::NodeConfig;
 use crate::out::Out;
+use crate::sabotage::Sabotage;
 use crate::time::Instant;
 use direct::Direct;
 pub(crate) use follow::Claim;
@@ -147,7 +148,7 @@ impl Election {
             self.lost = now;
         }
         self.consuming = None;
-        if self.holds_token() {
+        if self.holds_token() && !self.config.broken(Sabotage::NoFence) {
             self.step_down(now, "the broker is away", out);
         }
     }
@@ -173,8 +174,16 @@ impl Election {
 
     /// Until when this member may use force; `None`: not at all.
     pub(crate) fn force_until(&self, now: Instant) -> Option<Instant> {
+        if self.is_unfenced() {
+            return self.holds_token().then_some(Instant(u64::MAX));
+        }
         let lease = self.config.lease;
         self.office.as_ref().and_then(|o| o.force_until(now, lease))
+    }
+
+    /// A sabotaged build, in which nothing ends an office.
+    fn is_unfenced(&self) -> bool {
+        self.config.broken(Sabotage::NoFence) || self.config.broken(Sabotage::KeepOffice)
     }
 
     /// The leader whose sign of life is recent enough to be believed.
@@ -196,7 +205,7 @@ impl Election {
     }
 
     /// Higher wins. Stable while candidates come back: the dead keep their place in the beat's list.
-    fn rank(&self) -> i64 {
+    pub(crate) fn rank(&self) -> i64 {
         let list = if self.ranks.contains(&self.config.name) {
             &self.ranks
         } else {
@@ -316,6 +325,9 @@ impl Election {
 
     /// The lease stands whatever else is believed: a leader that wakes from a freeze acts on nothing.
     pub(crate) fn check_lease(&mut self, now: Instant, out: &mut Out) {
+        if self.is_unfenced() {
+            return;
+        }
         let lease = self.config.lease;
         let past = self
             .office
@@ -368,7 +380,7 @@ impl Election {
         let in_order = self.resigned.is_some_and(|(term, at)| {
             term.number >= self.seen && term.boot != self.boot && now.since(at) <= RESIGN_FRESH
         });
-        let force_from = if in_order {
+        let force_from = if in_order || self.config.broken(Sabotage::NoWait) {
             now
         } else {
             now + self.config.lease
@@ -378,7 +390,9 @@ impl Election {
 
     pub(crate) fn token_lost(&mut self, now: Instant, channel: ChannelId, out: &mut Out) {
         let held = self.office.as_ref().and_then(|office| office.channel);
-        if held == Some(channel) {
+        if held == Some(channel) && self.is_unfenced() {
+            // It goes on as if nothing had happened.
+        } else if held == Some(channel) {
             self.step_down(now, "the channel of its token was closed", out);
         } else if held.is_none() {
             self.consuming = None;
@@ -397,6 +411,10 @@ impl Election {
             number: self.seen + 1,
             boot: self.boot,
         };
+        let before = self.leader.as_ref().map(|leader| leader.term);
+        let term = before
+            .filter(|_| self.config.broken(Sabotage::SameTerm))
+            .unwrap_or(term);
         let why = self.explain(now, term);
         self.seen = term.number;
         self.count += 1;
@@ -496,8 +514,10 @@ impl Election {
     }
 
     fn resign(&mut self, now: Instant, why: &str, out: &mut Out) {
+        // Who still waits for its predecessor's lease cannot spare anybody that wait.
         if let Some(office) = &self.office
             && office.channel.is_some()
+            && now >= office.force_from
         {
             out.publish("control.resign", Body::Resign { term: office.term });
         }
@@ -509,6 +529,8 @@ impl Election {
     /// Ends the office in order, now (SIGTERM).
     pub(crate) fn resign_now(&mut self, now: Instant, out: &mut Out) {
         self.resign(now, "it is to end", out);
+        // A token that comes later is given back.
+        self.consuming = None;
         self.candidate = false;
     }
 

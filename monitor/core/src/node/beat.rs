@@ -36,7 +36,12 @@ impl Node {
         let members = self.views(now);
         self.count_members(&members);
         let ranks = self.ranks(&members);
+        let incidents = self.out.incidents_for_beat(number);
         self.election.ranks.clone_from(&ranks);
+        let base = self.config.heartbeat_interval;
+        self.interval = self.detector.pace(now).max(base);
+        let longer = Some(self.interval).filter(|interval| *interval > base);
+        let interval_ms = longer.map_or(0, |span| u64::try_from(span.as_millis()).unwrap_or(0));
         let supervisor = self.supervisor.as_ref();
         let beat = Beat {
             term,
@@ -47,6 +52,10 @@ impl Node {
             records: supervisor.map(|s| s.records(now)).unwrap_or_default(),
             holds: supervisor.map(|s| s.holds.list(now)).unwrap_or_default(),
             tickets: supervisor.map(|s| s.tickets(now)).unwrap_or_default(),
+            fences: self.fences.clone(),
+            incidents,
+            interval_ms,
+            unix_ms: self.out.unix_ms(now).unwrap_or(0),
         };
         self.out.push(Effect::PublishBeat {
             channel,

@@ -1,7 +1,7 @@
 //! What one member is told about itself before it starts.
 
 use crate::id::{ContainerId, MemberName};
-use crate::settings::{ElectionOrder, Settings};
+use crate::settings::{ElectionCandidates, ElectionOrder, Settings};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -30,6 +30,9 @@ pub struct NodeConfig {
     pub role: Role,
     /// How names compare in the election.
     pub order: ElectionOrder,
+    /// Who stands in the election: with `all`, every container with a monitor counts as one that could.
+    #[serde(default = "healers")]
+    pub candidates: ElectionCandidates,
     /// Whether the direct channel may be used.
     pub direct: bool,
     /// Between two heartbeats.
@@ -50,6 +53,9 @@ pub struct NodeConfig {
     pub probe_interval: Duration,
     /// How long a pause or a disconnection is left alone.
     pub pause_grace: Duration,
+    /// A clock that differs by more is worth a warning, and no more than that.
+    #[serde(default)]
+    pub clock_skew_warn: Duration,
     /// Restarts within the window; one more quarantines.
     pub restart_limit: u32,
     /// The window.
@@ -65,6 +71,35 @@ pub struct NodeConfig {
     /// The label that docker-autoheal looks for (`AUTOHEAL_CONTAINER_LABEL`); `all` takes every
     /// container that has a health check. Only for [`Role::Solo`].
     pub autoheal_label: String,
+    /// The rest of what docker-autoheal's variables ask for. Only for [`Role::Solo`].
+    #[serde(default)]
+    pub autoheal: Autoheal,
+    /// Nothing is ordered; each finding says what would be done, and why.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// A rule that is broken on purpose.
+    #[cfg(feature = "sabotage")]
+    #[serde(skip)]
+    pub sabotage: Option<crate::Sabotage>,
+}
+
+/// What docker-autoheal's variables ask for, besides the label.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Autoheal {
+    /// Every container that has a health check (`AUTOHEAL_MONITOR_ALL`).
+    pub all: bool,
+    /// Names that are left alone (`AUTOHEAL_EXCLUDE_CONTAINERS`).
+    pub exclude: Vec<String>,
+    /// The grace where no label gives one (`AUTOHEAL_DEFAULT_STOP_TIMEOUT`); none takes the container's own.
+    pub stop_timeout: Option<Duration>,
+    /// Of the containers that autoheal's labels name only what runs is healed
+    /// (`AUTOHEAL_ONLY_MONITOR_RUNNING`).
+    pub only_running: bool,
+}
+
+/// What a recording from before that setting means.
+fn healers() -> ElectionCandidates {
+    ElectionCandidates::Healers
 }
 
 impl NodeConfig {
@@ -82,6 +117,7 @@ impl NodeConfig {
             container,
             role,
             order: settings.election_order,
+            candidates: settings.election_candidates,
             direct: settings.direct_channel,
             heartbeat_interval: settings.heartbeat_interval,
             heartbeat_timeout: settings.heartbeat_timeout,
@@ -92,6 +128,7 @@ impl NodeConfig {
             election_timeout: settings.election_timeout,
             probe_interval: settings.probe_interval,
             pause_grace: settings.pause_grace,
+            clock_skew_warn: settings.clock_skew_warn,
             restart_limit: settings.restart_limit,
             restart_window: settings.restart_window,
             release_after: settings.release_after,
@@ -99,6 +136,10 @@ impl NodeConfig {
             backoff_max: settings.backoff_max,
             backoff_reset: settings.backoff_reset,
             autoheal_label: "autoheal".to_owned(),
+            autoheal: Autoheal::default(),
+            dry_run: settings.dry_run,
+            #[cfg(feature = "sabotage")]
+            sabotage: crate::Sabotage::built_in(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::Node;
 use crate::detector::Heard;
 use crate::election::Claim;
 use crate::id::{BootId, ContainerId, MemberName};
-use crate::message::{Beat, Body, Envelope, Heartbeat};
+use crate::message::{Beat, Body, Envelope, Heartbeat, PatientRecord, Severity};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -15,18 +15,28 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(2);
 /// A new leader is told that one lives within this, not by everybody in the same moment.
 const GREET_WITHIN: Duration = Duration::from_millis(200);
 
-/// Who was in quarantine in one beat of a term and is not in the next.
-fn released<'a>(before: &'a Beat, after: &'a Beat) -> impl Iterator<Item = &'a ContainerId> {
-    let still = |id: &ContainerId| {
-        let record = after.records.iter().find(|record| record.container == *id);
-        record.is_some_and(|record| record.quarantined_ms.is_some())
-    };
+/// Nobody is asked to be silent for longer.
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// A beat tells of no more incidents than this.
+const BEAT_INCIDENTS_MAX: usize = 32;
+
+/// Who was in quarantine in one beat of a term and is not in the next, and whether its restarts still count.
+fn released<'a>(
+    before: &'a Beat,
+    after: &'a Beat,
+) -> impl Iterator<Item = (&'a ContainerId, bool)> {
+    let now = |id: &ContainerId| after.records.iter().find(|r| r.container == *id);
     before
         .records
         .iter()
         .filter(|record| record.quarantined_ms.is_some())
-        .map(|record| &record.container)
-        .filter(move |id| !still(id))
+        .filter_map(move |record| match now(&record.container) {
+            Some(after) if after.quarantined_ms.is_some() => None,
+            after => Some((
+                &record.container,
+                after.is_some_and(|after| !after.restarts_ms_ago.is_empty()),
+            )),
+        })
 }
 
 impl Node {
@@ -42,6 +52,12 @@ impl Node {
             body,
             ..
         } = envelope;
+        if self.is_fenced(&from, boot) {
+            if self.election.holds_token() && matches!(body, Body::Heartbeat(_)) {
+                self.execute_fence(now, &from);
+            }
+            return;
+        }
         match body {
             Body::Heartbeat(beat) => self.hear(now, &from, boot, seq, beat),
             Body::Beat(beat) => self.beat(now, &from, boot, *beat),
@@ -83,6 +99,23 @@ impl Node {
             }
             Body::Request { id, verb } => self.asked_by_other(now, &id, &verb),
             Body::Result { id, outcome } => self.answered(&id, outcome),
+            // Asked for by a leader that misses us: the answer is a heartbeat.
+            Body::Probe { .. } => {
+                if let Some(due) = &mut self.heartbeat_due {
+                    *due = now;
+                }
+            }
+            Body::Records(records) if boot != self.boot => self.remember(now, records),
+            Body::Order(order) => self.ordered(now, &from, boot, &order),
+            Body::OrderReport { id, outcome, term } => {
+                self.order_reported(now, &id, &outcome, term);
+            }
+            Body::HostReport(report) => self.host_reported(now, *report),
+            Body::Incident(incident) if boot != self.boot => {
+                self.healed_elsewhere(&incident);
+                self.out.heard_incident(&incident, true);
+            }
+            Body::Death { name, boot, .. } => self.certified(now, &name, boot),
             _ => {}
         }
     }
@@ -92,7 +125,22 @@ impl Node {
             return;
         }
         self.heartbeats += 1;
+        let skew = self.skew(now, &beat);
         let heard = self.detector.heartbeat(now, from, boot, seq, beat);
+        match heard {
+            Heard::Stale => {}
+            Heard::Double => {
+                let text = format!(
+                    "Two processes say that they are {from}: two containers of one name, or one that lies; the newer is listened to"
+                );
+                self.out
+                    .alert(Severity::High, "two_of_a_name", Some(from), text);
+            }
+            Heard::Again | Heard::New { .. } => self.note_skew(from, skew),
+        }
+        if matches!(heard, Heard::New { .. }) {
+            self.unfence(from, boot);
+        }
         if let Heard::New { away } = heard {
             let text = match away {
                 Some(away) => format!(
@@ -108,6 +156,53 @@ impl Node {
         }
     }
 
+    /// How far the sender's wall clock is ahead of ours, in milliseconds, the way included.
+    fn skew(&self, now: Instant, beat: &Heartbeat) -> Option<i64> {
+        let own = self.out.unix_ms(now)?;
+        (beat.unix_ms > 0).then(|| {
+            let (theirs, own) = (i128::from(beat.unix_ms), i128::from(own));
+            i64::try_from(theirs - own).unwrap_or(i64::MAX)
+        })
+    }
+
+    fn note_skew(&mut self, from: &MemberName, skew: Option<i64>) {
+        if *from == self.config.name {
+            return;
+        }
+        let warn = self.config.clock_skew_warn;
+        if let Some(ahead) = self.detector.note_skew(from, skew, warn) {
+            let way = if ahead > 0 { "ahead of" } else { "behind" };
+            let text = format!(
+                "The clock of {from} is {:.1} s {way} that of {}; times in logs cannot be compared, nothing else depends on it",
+                Duration::from_millis(ahead.unsigned_abs()).as_secs_f64(),
+                self.config.name
+            );
+            self.out
+                .alert(Severity::Low, "clock_skew", Some(from), text);
+        }
+    }
+
+    /// What another healer remembers. Of a quarantine the beats tell: a release may be younger than this.
+    fn remember(&mut self, now: Instant, mut records: Vec<PatientRecord>) {
+        if !self.election.holds_token() {
+            return;
+        }
+        for record in &mut records {
+            record.quarantined_ms = None;
+        }
+        if let Some(supervisor) = &mut self.supervisor {
+            supervisor.adopt(now, &records, None);
+        }
+    }
+
+    /// A death certificate: it concerns that one life, and silence need not be waited for.
+    fn certified(&mut self, now: Instant, name: &MemberName, boot: Option<BootId>) {
+        let known = self.detector.members.get(name).map(|peer| peer.boot);
+        if boot.is_some() && known == boot && *name != self.config.name {
+            self.detector.ended(name, now);
+        }
+    }
+
     fn beat(&mut self, now: Instant, from: &MemberName, boot: BootId, beat: Beat) {
         let claim = self
             .election
@@ -116,11 +211,20 @@ impl Node {
             return;
         }
         self.election.ranks.clone_from(&beat.ranks);
+        let asked = Duration::from_millis(beat.interval_ms).min(INTERVAL_MAX);
+        self.interval = self.config.heartbeat_interval.max(asked);
+        self.adopt_fences(&beat.fences);
+        for incident in beat.incidents.iter().take(BEAT_INCIDENTS_MAX) {
+            let news = self.out.heard_incident(incident, false);
+            if let Some(supervisor) = self.supervisor.as_mut().filter(|_| news) {
+                supervisor.force_ended(incident);
+            }
+        }
         if let Some(supervisor) = &mut self.supervisor {
             if let Some((_, before)) = self.last_beat.as_ref().filter(|(_, b)| b.term == beat.term)
             {
-                for id in released(before, &beat) {
-                    supervisor.released(id);
+                for (id, counted) in released(before, &beat) {
+                    supervisor.released(now, id, counted);
                 }
             }
             supervisor.adopt(now, &beat.records, Some(&beat.holds));
@@ -137,6 +241,10 @@ impl Node {
         {
             let soon = now + self.out.fraction(GREET_WITHIN);
             self.heartbeat_due = Some(due.min(soon));
+            let records = self.supervisor.as_ref().map(|s| s.records(now));
+            if let Some(records) = records.filter(|records| !records.is_empty()) {
+                self.out.publish("report.records", Body::Records(records));
+            }
         }
     }
 
@@ -148,6 +256,9 @@ impl Node {
         let Envelope {
             from, boot, body, ..
         } = envelope;
+        if self.is_fenced(&from, boot) {
+            return;
+        }
         match body {
             Body::Probe { nonce } => self.out.direct(&from, Body::Ack { nonce }),
             Body::Ack { nonce } => self.acknowledged(now, &from, boot, nonce),

@@ -11,20 +11,23 @@
 
 mod beat;
 mod config;
+mod fence;
 mod messages;
+mod orders;
 mod requests;
 mod view;
 
 pub use crate::detector::detection_bound;
-pub use config::{NodeConfig, Role};
+pub use config::{Autoheal, NodeConfig, Role};
 
 use crate::detector::{Detector, Finding};
 use crate::effect::Effect;
 use crate::election::Election;
 use crate::id::{BootId, MemberName, RequestId, Term};
 use crate::input::Input;
-use crate::message::{Beat, Body, Heartbeat};
+use crate::message::{Beat, Body, Fence, Heartbeat};
 use crate::out::Out;
+use crate::sabotage::Sabotage;
 use crate::status::{BrokerState, Saved};
 use crate::supervisor::{Mandate, Supervisor};
 use crate::time::Instant;
@@ -35,6 +38,8 @@ use std::time::Duration;
 const SAVED_VERSION: u32 = 1;
 /// A deadline missed by more than this means that we were frozen.
 const FROZEN: Duration = Duration::from_secs(1);
+/// For so long after the loss of an office its deaths are still its former holder's.
+const LED_LATELY: Duration = Duration::from_secs(5);
 /// Each lower healer waits so much longer before it takes a start on itself.
 const GUARDIAN_STEP: Duration = Duration::from_secs(2);
 /// The broker may be forced after its handshakes failed for so long (rule 2).
@@ -56,16 +61,34 @@ pub struct Node {
     heartbeat_due: Option<Instant>,
     /// The office whose consequences were drawn.
     office: Option<Term>,
+    /// When it was lost or given up.
+    left_office: Option<Instant>,
     /// The newest beat of a leader that was believed.
     last_beat: Option<(Instant, Beat)>,
     /// Requests of this member's own people that are not answered yet.
     asked: BTreeMap<RequestId, requests::Asked>,
     /// Probes made for others: nonce of ours, who asked, its nonce, until when.
     relayed: BTreeMap<u64, (MemberName, u64, Instant)>,
+    /// What people were promised and the group has not in writing yet.
+    promised: Vec<requests::Promise>,
     saved_term: u64,
+    /// Lives that a person declared dead.
+    fences: Vec<Fence>,
+    /// This very life is one of them.
+    fenced: bool,
+    /// The age of this process's oldest pulse, as the driver told it last.
+    pulse_age_ms: u64,
+    /// Between two heartbeats, as the leader asks at this size of the group.
+    interval: Duration,
+    /// Heartbeats that this boot sent.
+    beats_sent: u64,
+    /// What is known of hosts that are not this member's, and of orders between them.
+    hosts: orders::Hosts,
     heartbeats: u64,
     alive: usize,
     ending: bool,
+    /// Another watcher of this host acts while this is false.
+    on_duty: bool,
 }
 
 impl Node {
@@ -101,17 +124,26 @@ impl Node {
             booted: now,
             now,
             deadline: None,
-            out: Out::new(seed),
+            out: Out::new(seed).with_past(saved.incidents, saved.alerts),
             broker,
             heartbeat_due: None,
             office: None,
+            left_office: None,
             last_beat: None,
             asked: BTreeMap::new(),
             relayed: BTreeMap::new(),
+            promised: Vec::new(),
             saved_term: saved.term,
+            fences: saved.fences,
+            fenced: false,
+            pulse_age_ms: 0,
+            interval: config.heartbeat_interval,
+            beats_sent: 0,
+            hosts: orders::Hosts::default(),
             heartbeats: 0,
             alive: 0,
             ending: false,
+            on_duty: true,
             config,
         };
         node.deadline = node.earliest(now);
@@ -143,6 +175,9 @@ impl Node {
     /// When [`Input::Tick`] is due at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        if self.config.broken(Sabotage::Spin) {
+            return Some(self.now);
+        }
         self.deadline
     }
 
@@ -163,6 +198,7 @@ impl Node {
             supervisor,
             hung,
             self.asked.values().map(|asked| asked.until).min(),
+            self.promised.iter().map(requests::Promise::until).min(),
         ]
         .into_iter()
         .flatten()
@@ -175,17 +211,23 @@ impl Node {
             Input::BrokerConnected => {
                 self.broker = BrokerState::Connected;
                 self.heartbeat_due = Some(now);
+                if self.config.role == Role::Member && self.config.broken(Sabotage::MemberSpeaks) {
+                    let (number, boot) = (1, self.boot);
+                    let term = Term { number, boot };
+                    self.out.publish("control.resign", Body::Resign { term });
+                }
                 self.election.broker_connected(now, &mut self.out);
             }
             Input::BrokerDisconnected { .. } => {
                 self.broker = BrokerState::Down;
                 self.heartbeat_due = None;
+                self.hosts.disconnected();
                 self.election.broker_disconnected(now, &mut self.out);
             }
             Input::BrokerHandshakeFailed => self.election.handshake_failed(now),
             Input::Message(envelope) => self.message(now, envelope),
             Input::Direct(envelope) => self.datagram(now, envelope),
-            Input::Unroutable { member } => self.detector.unroutable(&member),
+            Input::Unroutable { member, boot } => self.detector.unroutable(&member, boot),
             Input::TokenGranted { channel } => {
                 self.election.token_granted(now, channel, &mut self.out);
             }
@@ -193,6 +235,10 @@ impl Node {
             Input::BeatReturned { channel, number } => {
                 if let Some(sent) = self.election.beat_returned(channel, number) {
                     self.detector.beat_returned(sent);
+                    if let Some(supervisor) = &mut self.supervisor {
+                        supervisor.beat_returned(sent);
+                    }
+                    self.keep_promises(sent);
                 }
             }
             Input::HeartbeatsBound => {
@@ -205,10 +251,18 @@ impl Node {
             | Input::Engine(_)
             | Input::EngineReply { .. } => self.engine(now, input),
             Input::Request { id, verb } => self.request(now, id, verb),
+            Input::Vitals {
+                unix_ms,
+                pulse_age_ms,
+            } => {
+                self.out.set_wall(now, unix_ms);
+                self.pulse_age_ms = pulse_age_ms;
+            }
             Input::LastWords(words) => {
                 self.out
                     .publish("report.last_words", Body::LastWords(words));
             }
+            Input::Duty { on } => self.on_duty = on,
             Input::Shutdown => self.shutdown(now),
         }
     }
@@ -233,7 +287,16 @@ impl Node {
             }
             _ => {}
         }
-        for name in std::mem::take(&mut supervisor.ended) {
+        for (name, incarnation) in std::mem::take(&mut supervisor.ended) {
+            if self.election.holds_token() {
+                let boot = self.detector.members.get(&name).map(|peer| peer.boot);
+                let certificate = Body::Death {
+                    name: name.clone(),
+                    incarnation,
+                    boot,
+                };
+                self.out.publish("control.death", certificate);
+            }
             self.detector.ended(&name, now);
             self.election.member_ended(now, &name);
         }
@@ -253,11 +316,12 @@ impl Node {
 
     fn timers(&mut self, now: Instant) {
         if self.heartbeat_due.is_some_and(|at| now >= at) {
-            let wait = self.out.jitter(self.config.heartbeat_interval);
+            let wait = self.out.jitter(self.interval);
             self.heartbeat_due = Some(now + wait);
             let beat = self.heartbeat(now);
             let key = format!("heartbeat.{}", self.config.name);
             self.out.publish(key, Body::Heartbeat(beat));
+            self.report_host(now);
         }
         self.election.others_fit =
             self.election.holds_token()
@@ -271,17 +335,21 @@ impl Node {
         }
         self.pass_requests_on(now);
         self.expire_requests(now);
+        self.break_promises(now);
     }
 
-    fn heartbeat(&self, now: Instant) -> Heartbeat {
+    fn heartbeat(&mut self, now: Instant) -> Heartbeat {
+        self.beats_sent += 1;
         let supervisor = self.supervisor.as_ref();
         Heartbeat {
             host: supervisor.and_then(|s| s.host.clone()),
             container: self.config.container.clone(),
-            candidate: self.config.role == Role::Healer,
-            healer: supervisor.is_some_and(|s| s.connected),
-            pulse_age_ms: 0,
+            candidate: self.config.role == Role::Healer && !self.fenced,
+            healer: supervisor.is_some_and(|s| s.connected) && !self.fenced,
+            pulse_age_ms: self.pulse_age_ms,
             up_s: now.since(self.booted).as_secs(),
+            number: self.beats_sent,
+            unix_ms: self.out.unix_ms(now).unwrap_or(0),
         }
     }
 
@@ -296,6 +364,10 @@ impl Node {
                 silence,
                 evidence,
             } => {
+                let elsewhere = self.hung_elsewhere(now, &name, &evidence);
+                let Some(supervisor) = self.supervisor.as_mut().filter(|_| !elsewhere) else {
+                    return;
+                };
                 self.out.info(
                     "member_declared_dead",
                     Some(&name),
@@ -314,7 +386,9 @@ impl Node {
             supervisor.mandate(mandate);
             supervisor.run(now, &self.detector, &mut self.out);
         }
+        self.tend_host(now);
         self.send_beat(now);
+        self.obey_fence(now);
         self.save(now);
     }
 
@@ -324,6 +398,9 @@ impl Node {
             return;
         }
         let retaken = self.office.is_some() && self.election.holds_token();
+        if self.office.is_some() && office.is_none() {
+            self.left_office = Some(now);
+        }
         self.office = office;
         if office.is_none() {
             self.detector.deactivate();
@@ -338,7 +415,7 @@ impl Node {
     }
 
     fn mandate(&self, now: Instant) -> Mandate {
-        if self.ending {
+        if self.ending || self.fenced || !self.on_duty {
             return Mandate::default();
         }
         if self.config.role == Role::Solo {
@@ -356,10 +433,13 @@ impl Node {
         if let Some(office) = &self.election.office {
             return Mandate {
                 leads: true,
+                since: office.since,
+                beats: office.channel.is_some(),
                 start_at: Some(office.since),
                 force_until: self.election.force_until(now),
                 term: office.term.number,
                 broker_force: hung && office.channel.is_none(),
+                step: Duration::ZERO,
             };
         }
         let Some(supervisor) = &self.supervisor else {
@@ -371,14 +451,19 @@ impl Node {
         } else {
             self.election.unattended_from() + step
         };
+        // Who led a moment ago goes on without a gap: the others do not know yet.
+        let led = self
+            .left_office
+            .is_some_and(|at| now.since(at) < LED_LATELY);
         Mandate {
             start_at: Some(start_at),
+            step: if led { Duration::ZERO } else { step },
             ..Mandate::default()
         }
     }
 
     /// The leader is on another host: starts on this one are its highest healer's.
-    fn leads_elsewhere(&self, supervisor: &Supervisor) -> bool {
+    pub(super) fn leads_elsewhere(&self, supervisor: &Supervisor) -> bool {
         let leader = self.election.leader.as_ref();
         let host = leader
             .zip(self.last_beat.as_ref())
@@ -397,17 +482,21 @@ impl Node {
         let Some(supervisor) = &mut self.supervisor else {
             return;
         };
-        if !supervisor.unsaved && term == self.saved_term {
+        if !supervisor.unsaved && !self.out.unsaved && term == self.saved_term {
             return;
         }
         supervisor.unsaved = false;
+        self.out.unsaved = false;
         self.saved_term = term;
         self.out.push(Effect::Save(Saved {
             version: SAVED_VERSION,
             term,
             records: supervisor.records(now),
             holds: supervisor.holds.list(now),
+            fences: self.fences.clone(),
             engine_seen: supervisor.engine_seen(),
+            incidents: self.out.incidents.iter().cloned().collect(),
+            alerts: self.out.alerts.iter().cloned().collect(),
         }));
     }
 }

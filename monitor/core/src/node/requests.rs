@@ -13,12 +13,39 @@ const ASKED_MAX: usize = 64;
 /// A leader answers within milliseconds; an election within a lease or two.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A beat comes back within milliseconds, and a leader without one for so long is none for much longer.
+const CONFIRMED: Duration = Duration::from_secs(3);
+
 /// A request that awaits its answer.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) until: Instant,
     /// Not passed on yet: no leader is known.
     waiting: Option<Verb>,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// To this member's own command line.
+    Here,
+    /// Through the broker.
+    Elsewhere,
+}
+
+/// An answer that waits for the group to know what it promises.
+#[derive(Debug)]
+pub(super) struct Promise {
+    at: Instant,
+    id: RequestId,
+    outcome: Outcome,
+    asker: Asker,
+}
+
+impl Promise {
+    pub(super) fn until(&self) -> Instant {
+        self.at + CONFIRMED
+    }
 }
 
 fn key(verb: &Verb) -> &'static str {
@@ -28,6 +55,7 @@ fn key(verb: &Verb) -> &'static str {
         Verb::Resume { .. } => "request.resume",
         Verb::Release { .. } => "request.release",
         Verb::Elect => "request.elect",
+        Verb::Fence { .. } => "request.fence",
         Verb::Attack { .. } => "request.attack",
     }
 }
@@ -41,7 +69,7 @@ impl Node {
         let leads = self.config.role == Role::Solo || self.election.holds_token();
         if leads && !attack {
             let outcome = self.execute(now, &verb);
-            self.out.push(Effect::Answer { id, outcome });
+            self.promise(now, id, &verb, outcome, Asker::Here);
             return;
         }
         if attack && connected {
@@ -93,7 +121,8 @@ impl Node {
             };
             if leads {
                 let outcome = self.execute(now, &verb);
-                self.answered(&id, outcome);
+                self.asked.remove(&id);
+                self.promise(now, id, &verb, outcome, Asker::Here);
             } else {
                 self.out.publish(key(&verb), Body::Request { id, verb });
             }
@@ -106,21 +135,90 @@ impl Node {
             return;
         }
         let outcome = self.execute(now, verb);
-        // Members' own queues are bound to `control.#`, those who watch the group to `report.#`.
-        for key in ["control.result", "report.result"] {
-            self.out.publish(
-                key,
-                Body::Result {
-                    id: id.clone(),
-                    outcome: outcome.clone(),
-                },
-            );
+        self.promise(now, id.clone(), verb, outcome, Asker::Elsewhere);
+    }
+
+    /// Answers at once, or, where the answer is a promise that must outlive this leader, when a beat that
+    /// carries it has come back.
+    fn promise(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        verb: &Verb,
+        outcome: Outcome,
+        asker: Asker,
+    ) {
+        let promise = Promise {
+            at: now,
+            id,
+            outcome,
+            asker,
+        };
+        let binds = matches!(
+            verb,
+            Verb::Hold { .. } | Verb::Resume { .. } | Verb::Release { .. }
+        );
+        let waits = binds && promise.outcome.accepted && self.election.holds_token();
+        if waits && self.promised.len() < ASKED_MAX {
+            self.promised.push(promise);
+        } else {
+            self.answer(promise);
+        }
+    }
+
+    fn answer(&mut self, promise: Promise) {
+        let Promise { id, outcome, .. } = promise;
+        match promise.asker {
+            Asker::Here => self.out.push(Effect::Answer { id, outcome }),
+            Asker::Elsewhere => {
+                // Members' own queues are bound to `control.#`, those who watch the group to `report.#`.
+                for key in ["control.result", "report.result"] {
+                    let (id, outcome) = (id.clone(), outcome.clone());
+                    self.out.publish(key, Body::Result { id, outcome });
+                }
+            }
+        }
+    }
+
+    /// A beat came back that was sent then.
+    pub(super) fn keep_promises(&mut self, sent: Instant) {
+        let promised = std::mem::take(&mut self.promised);
+        let (kept, open) = promised.into_iter().partition(|promise| promise.at <= sent);
+        self.promised = open;
+        let kept: Vec<Promise> = kept;
+        for promise in kept {
+            self.answer(promise);
+        }
+    }
+
+    /// No beat came back in time: whoever asked is not to rely on it.
+    pub(super) fn break_promises(&mut self, now: Instant) {
+        if self.promised.iter().all(|promise| now < promise.until()) {
+            return;
+        }
+        let promised = std::mem::take(&mut self.promised);
+        let (late, open) = promised
+            .into_iter()
+            .partition(|promise| now >= promise.until());
+        self.promised = open;
+        let late: Vec<Promise> = late;
+        for mut promise in late {
+            promise.outcome = Outcome {
+                accepted: false,
+                text: format!(
+                    "{}, but the group has not confirmed that it knows; ask again",
+                    promise.outcome.text
+                ),
+            };
+            self.answer(promise);
         }
     }
 
     fn execute(&mut self, now: Instant, verb: &Verb) -> Outcome {
-        if *verb == Verb::Elect {
-            return self.elect();
+        match verb {
+            Verb::Elect => return self.elect(),
+            Verb::Fence { name, reason } => return self.fence(now, name, reason),
+            _ => {}
         }
         match &mut self.supervisor {
             Some(supervisor) => supervisor.request(now, verb),
@@ -131,14 +229,18 @@ impl Node {
         }
     }
 
-    fn elect(&mut self) -> Outcome {
-        let others = self.election.peers().iter().any(|name| {
+    /// Another candidate is heard that reaches its engine.
+    pub(super) fn others_are_fit(&self) -> bool {
+        self.election.peers().iter().any(|name| {
             self.detector
                 .members
                 .get(name)
                 .is_some_and(|peer| peer.beat.healer && !peer.over())
-        });
-        if !others {
+        })
+    }
+
+    fn elect(&mut self) -> Outcome {
+        if !self.others_are_fit() {
             return Outcome {
                 accepted: false,
                 text: "no other candidate is fit".to_owned(),

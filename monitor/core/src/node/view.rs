@@ -50,8 +50,25 @@ impl Node {
                 candidate: peer.beat.candidate,
                 healer: peer.beat.healer,
                 why,
+                held: seen.as_ref().is_some_and(|seen| seen.held),
+                skew_ms: peer.skew_ms,
+                pulse_age_ms: peer.heard.map(|_| peer.beat.pulse_age_ms),
             };
             table.insert(name.clone(), view);
+        }
+        for view in self.hosts.views(now, self.config.heartbeat_interval) {
+            match table.get_mut(&view.name) {
+                None => {
+                    table.insert(view.name.clone(), view.clone());
+                }
+                // Its engine's word, where ours has none of it.
+                Some(known) if known.host == view.host => {
+                    known.incarnation.clone_from(&view.incarnation);
+                    known.restarts = view.restarts;
+                    known.held = view.held;
+                }
+                Some(_) => {}
+            }
         }
         table.into_values().collect()
     }
@@ -99,6 +116,7 @@ impl Node {
                 Some(_) => EngineState::Down,
             },
             held,
+            fences: self.fences.clone(),
             incidents: self.out.incidents.iter().cloned().collect(),
             alerts: self.out.alerts.iter().cloned().collect(),
             tickets: self.supervisor.as_ref().map_or(0, Supervisor::tickets_open),

@@ -2,7 +2,7 @@
 
 use super::error::{Place, Problem};
 use super::value::format_duration;
-use super::{Bytes, ElectionCandidates, Given, Settings};
+use super::{Bytes, Given, Settings};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -299,11 +299,6 @@ fn storage(settings: &Settings, checker: &mut Checker<'_>) {
 }
 
 fn addresses(settings: &Settings, checker: &mut Checker<'_>) {
-    checker.require(
-        settings.election_candidates == ElectionCandidates::Healers,
-        &["ELECTION_CANDIDATES"],
-        || "is 'all', which this version does not do yet; write healers".to_owned(),
-    );
     for url in &settings.amqp_urls {
         // The URL itself is not shown: it holds a password.
         checker.require(!url.starts_with("amqps://"), &["AMQP_URLS"], || {

@@ -75,7 +75,7 @@ settings! {
     CLUSTER_NAME cluster_name: String = "planaria";
     /// Order of names in the election: natural (worker-9 below worker-10) or lexicographic.
     ELECTION_ORDER election_order: ElectionOrder = "natural";
-    /// Who stands in the election: healers (members with Docker access). The word all is kept for later.
+    /// Who stands in the election: healers, or all (every member that has the Docker socket).
     ELECTION_CANDIDATES election_candidates: ElectionCandidates = "healers";
     /// Probe peers over UDP as a second witness, and elect over it while the broker is down.
     DIRECT_CHANNEL direct_channel: bool = "true";
@@ -105,7 +105,7 @@ settings! {
     PULSE_TIMEOUT pulse_timeout: Duration = "10s";
     /// How long a pause or a cut-off network is left alone (docker commit pauses too).
     PAUSE_GRACE pause_grace: Duration = "5s";
-    /// Clock difference between members that is worth a warning. Read, but not acted on by this version.
+    /// Clock difference between members that is worth a warning; nothing is ever decided by it.
     CLOCK_SKEW_WARN clock_skew_warn: Duration = "5s";
 
     [healing]
@@ -121,6 +121,10 @@ settings! {
     BACKOFF_MAX backoff_max: Duration = "60s";
     /// Running, and not unhealthy, for so long puts the delay back to nothing.
     BACKOFF_RESET backoff_reset: Duration = "10s";
+    /// Order nothing; say of each finding what would be done, and why.
+    DRY_RUN dry_run: bool = "false";
+    /// Where each healing and each alert is sent as a JSON object (monitor watch); http:// or https://.
+    WEBHOOK_URL webhook_url: Option<String> = "";
 
     [storage]
     /// Number of storage nodes in the generated stack.
@@ -141,28 +145,58 @@ settings! {
     REMOVAL_GRACE_PERIOD removal_grace_period: Duration = "30s";
     /// The only S3 region accepted; none accepts any.
     S3_REGION s3_region: Option<String> = "";
+    /// The domain of the S3 ports, for clients that put the bucket before it (bucket.DOMAIN).
+    S3_DOMAIN s3_domain: Option<String> = "";
 
     [chaos]
     /// Attack on a timer. SIGUSR1 to the chaos monkey attacks at once either way.
     CHAOS_ENABLED chaos_enabled: bool = "false";
     /// Time between attacks.
     CHAOS_INTERVAL chaos_interval: Duration = "30s";
+    /// Least and greatest time between attacks, where both are set; instead of CHAOS_INTERVAL give or take a fifth.
+    CHAOS_INTERVAL_MIN chaos_interval_min: Option<Duration> = "";
+    /// The greatest; see CHAOS_INTERVAL_MIN.
+    CHAOS_INTERVAL_MAX chaos_interval_max: Option<Duration> = "";
+    /// Hours in which the timer attacks, in UTC, as 09:00-17:30; none is all day.
+    CHAOS_WINDOWS chaos_windows: Vec<String> = "";
+    /// Days on which the timer does not attack, in UTC, as Sat or Dec24.
+    CHAOS_EXCLUDED_DAYS chaos_excluded_days: Vec<String> = "";
     /// Faults to draw from.
     CHAOS_FAULTS chaos_faults: Vec<String> = "kill";
     /// Seed of the plan; none draws one and logs it.
     CHAOS_SEED chaos_seed: Option<u64> = "";
-    /// Containers that are never attacked.
+    /// Containers that are never attacked: names, re2:PATTERN, label:KEY=VALUE, group:ROLE.
     CHAOS_EXCLUDE chaos_exclude: Vec<String> = "";
-    /// The only containers that are attacked; none is all but infrastructure, which is attacked only by name.
+    /// The only containers that are attacked, as in CHAOS_EXCLUDE; none is all but infrastructure, which is attacked only by name.
     CHAOS_TARGETS chaos_targets: Vec<String> = "";
     /// Attacks on the timer before it stops; 0 never stops.
     CHAOS_MAX_KILLS chaos_max_kills: u32 = "0";
     /// Containers that may be sick at once, those sick by themselves included.
     CHAOS_MAX_AT_ONCE chaos_max_at_once: u32 = "1";
+    /// Percent of a group (of one role) that may be sick at once; one always may.
+    CHAOS_MAX_PERCENT chaos_max_percent: u32 = "50";
     /// Age below which a container is not attacked.
     CHAOS_MIN_AGE chaos_min_age: Duration = "10s";
     /// Rest for a target after an attack; at least RESTART_WINDOW divided by RESTART_LIMIT.
     CHAOS_COOLDOWN chaos_cooldown: Duration = "12s";
+
+    [console]
+    /// URL that every alert is posted to as JSON; none sends nowhere.
+    ALERT_WEBHOOK alert_webhook: Option<String> = "";
+    /// The same in the shape of Slack's (and Mattermost's) incoming webhooks.
+    ALERT_SLACK alert_slack: Option<String> = "";
+    /// The same in the shape of Apprise's notify API.
+    ALERT_APPRISE alert_apprise: Option<String> = "";
+    /// A program that is run with each alert as JSON on its standard input; blanks separate its arguments.
+    ALERT_COMMAND alert_command: Option<String> = "";
+    /// What is sent at least: low, medium, high or critical.
+    ALERT_SEVERITY alert_severity: String = "medium";
+    /// URL that is asked while all is watched; when the asking stops, whoever is behind it raises the alarm.
+    ALERT_HEARTBEAT_URL alert_heartbeat_url: Option<String> = "";
+    /// How often it is asked.
+    ALERT_HEARTBEAT_INTERVAL alert_heartbeat_interval: Duration = "60s";
+    /// How long incidents, resolved alerts and metrics are kept.
+    CONSOLE_RETENTION console_retention: Duration = "720h";
 
     [log]
     /// error, warn, info, debug or trace. RUST_LOG overrides it.
@@ -197,8 +231,14 @@ settings! {
     CONTAINER_NAME container_name: Option<String> = "";
     /// Name of this host; none takes the Docker engine's id.
     HOST_ID host_id: Option<String> = "";
-    /// The Docker engine, as unix:///path or tcp://host:port; none takes the usual socket.
+    /// The Docker engine: unix:///path, tcp://host:port, tcps://host:port with TLS; none takes the usual socket.
     DOCKER_HOST docker_host: Option<String> = "";
+    /// The authority that signed the engine's certificate; given, tcp:// means TLS too.
+    DOCKER_CA_FILE docker_ca_file: Option<PathBuf> = "";
+    /// The certificate that is shown to the engine.
+    DOCKER_CERT_FILE docker_cert_file: Option<PathBuf> = "";
+    /// The key of that certificate.
+    DOCKER_KEY_FILE docker_key_file: Option<PathBuf> = "";
     /// Brokers, tried in order; none means no group.
     AMQP_URLS amqp_urls: Vec<String> = "";
     /// Key that signs heartbeats, in every member.
@@ -213,6 +253,8 @@ settings! {
     OPERATOR_SECRET_FILE operator_secret_file: Option<PathBuf> = "";
     /// The operator key before the newest change; still believed.
     OPERATOR_SECRET_PREVIOUS_FILE operator_secret_previous_file: Option<PathBuf> = "";
+    /// File with the hash (argon2id) of the console's password; none: nobody can log in.
+    CONSOLE_LOGIN_FILE console_login_file: Option<PathBuf> = "";
     /// Folder for what must outlive the process; none keeps it in memory.
     STATE_DIR state_dir: Option<PathBuf> = "";
     /// Where health, metrics and status are served.

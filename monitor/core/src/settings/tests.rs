@@ -171,7 +171,6 @@ fn relations_are_reported_where_somebody_wrote() {
         ("AMQP_URLS=amqps://x", "asks for TLS"),
         ("AMQP_URLS=http://x", "no amqp:// URL"),
         ("CONTAINER_PREFIX=a b", "may hold letters"),
-        ("ELECTION_CANDIDATES=all", "does not do yet"),
         ("PROBE_INTERVAL=0", "is 0; write a duration above 0"),
     ];
     for (text, expected) in cases {

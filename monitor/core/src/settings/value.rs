@@ -246,7 +246,7 @@ choice! {
     ElectionCandidates {
         /// Only members with Docker access.
         Healers = "healers",
-        /// Every member; all need the Docker socket then.
+        /// Every member that has the Docker socket.
         All = "all",
     }
 }

@@ -1,14 +1,16 @@
 //! Driving one container's ticket: when an order may go out, and whether it had its effect.
 
-use super::policy::{self, Care};
+use super::policy::{self, Action, Care};
 use super::ticket::{KILL_EVENT, OwnKill, Phase, Plan, Ticket};
 use super::{
     ANNOUNCE, DEPENDENCY_MAX, Exit, FORCES_MAX, HARD_KILL_MAX, Patient, SETTLE_MAX, Supervisor,
 };
 use crate::detector::Detector;
-use crate::engine::{ContainerState, EngineCall, Expectation, Health};
-use crate::message::{IncidentOutcome, RestartReason};
+use crate::effect::HookTime;
+use crate::engine::{ContainerState, EngineCall, Expectation};
+use crate::message::{IncidentOutcome, RestartReason, Severity};
 use crate::out::Out;
+use crate::sabotage::Sabotage;
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ impl Supervisor {
         out: &mut Out,
     ) {
         self.expire(now, patient);
+        self.tell_quarantine(now, patient, out);
         if patient.look_at.is_some_and(|at| now >= at) {
             patient.look_at = None;
             patient.fresh = false;
@@ -32,10 +35,15 @@ impl Supervisor {
             self.look(now, patient, out);
             return;
         }
+        if patient.ticket.as_ref().is_some_and(Ticket::is_recreating) {
+            // Its old container goes through names and ends that mean nothing; the answer decides.
+            return;
+        }
         let Some(care) = patient.care.clone() else {
             patient.ticket = None;
             return;
         };
+        self.probe(now, patient, &care, out);
         if patient.ticket.is_some() {
             self.follow(now, patient, &care, ears, out);
         }
@@ -51,6 +59,12 @@ impl Supervisor {
             .is_some_and(|ticket| ticket.phase == Phase::Due);
         if due {
             self.try_order(now, patient, &care, out);
+        }
+        let calling = |ticket: &Ticket| matches!(ticket.phase, Phase::Calling { .. });
+        if patient.end_unseen && !patient.ticket.as_ref().is_some_and(calling) {
+            // No order came of it: what was heard is looked at like everything else.
+            patient.fresh = false;
+            self.look(now, patient, out);
         }
     }
 
@@ -85,13 +99,20 @@ impl Supervisor {
             }
             Phase::Dying { until, hard } => {
                 if patient.is_down() && patient.exit.is_some() {
-                    self.after_kill(now, patient, care, out);
+                    match patient.exit {
+                        Some(Exit::Stopped | Exit::StopSeen { .. }) => {
+                            // The stream broke, and only a look told whose end it was.
+                            let note = Some(("refused", "somebody stopped it".to_owned()));
+                            self.close(now, patient, IncidentOutcome::Refused, note, out);
+                        }
+                        Some(Exit::AwaitingStop { .. }) => {}
+                        _ => self.after_kill(now, patient, care, out),
+                    }
                 } else if now < until {
                     patient.wake_at(until);
                 } else if hard {
                     let note = Some(("failed", "it does not die of SIGKILL".to_owned()));
-                    patient.intensity.count(now);
-                    self.unsaved = true;
+                    self.count_failure(now, patient);
                     self.close(now, patient, IncidentOutcome::Failed, note, out);
                 } else {
                     self.kill(now, patient, super::patient::SIGKILL, out);
@@ -110,8 +131,7 @@ impl Supervisor {
                     patient.wake_at(until);
                 } else {
                     let note = Some(("failed", "the order had no effect".to_owned()));
-                    patient.intensity.count(now);
-                    self.unsaved = true;
+                    self.count_failure(now, patient);
                     self.close(now, patient, IncidentOutcome::Failed, note, out);
                 }
             }
@@ -131,17 +151,18 @@ impl Supervisor {
                 !patient.is_stopping(now)
                     && (patient.is_running() || patient.info.state == ContainerState::Restarting)
             }
+            Plan::Recreate { .. } => patient.is_down(),
             Plan::Engine => true,
         };
         let healed = match ticket.reason {
-            RestartReason::Unhealthy => policy::is_well(&patient.info),
+            RestartReason::Unhealthy => patient.is_well(),
             RestartReason::Hung => patient.suspicion.is_none() && !self.mandate.broker_force,
             RestartReason::Disconnected => patient.cut_since.is_none(),
             RestartReason::StoppedInItsTracks => patient.stuck_since.is_none(),
             _ => false,
         };
-        let may = if ticket.is_force() {
-            self.mandate.force_until.is_some() || self.mandate.broker_force
+        let may = if ticket.is_force() || matches!(ticket.plan, Plan::Recreate { .. }) {
+            self.force_until(now, patient).is_some() || self.mandate.broker_force
         } else {
             self.mandate.start_at.is_some_and(|at| now >= at)
         };
@@ -177,13 +198,19 @@ impl Supervisor {
                 .member
                 .as_ref()
                 .is_none_or(|name| !ears.knows(name) || ears.heard_since(name, began));
+        // Where it is probed from outside, healthy means that it answered once.
+        let probed = patient
+            .care
+            .as_ref()
+            .is_some_and(|care| care.probe.is_some());
+        let answers = !probed || patient.probing.answered;
         if !patient.is_running() {
             let note = Some(("failed", "it went down again".to_owned()));
             self.close(now, patient, IncidentOutcome::Failed, note, out);
-        } else if patient.info.health == Some(Health::Unhealthy) {
+        } else if patient.is_unhealthy() {
             let note = Some(("failed", "it is unhealthy again".to_owned()));
             self.close(now, patient, IncidentOutcome::Failed, note, out);
-        } else if policy::is_well(&patient.info) && heard {
+        } else if patient.is_well() && answers && heard {
             let outcome = if ticket.plan == Plan::Engine {
                 IncidentOutcome::HealedByEngine
             } else {
@@ -214,6 +241,15 @@ impl Supervisor {
                 return;
             }
         }
+        if matches!(ticket.plan, Plan::Continue | Plan::Connect(_))
+            && patient.looked < Some(ticket.verdict.max(ticket.not_before))
+        {
+            // As before a kill: what it rests on may be as old as a lost event, or as a hold.
+            patient.fresh = false;
+            patient.look_at = None;
+            self.look(now, patient, out);
+            return;
+        }
         match ticket.plan {
             Plan::Start => {
                 if fresh && self.waits_for_dependency(now, patient, care) {
@@ -239,7 +275,7 @@ impl Supervisor {
                     attachment,
                     expect: expectation(patient, &[ContainerState::Running]),
                 };
-                let not_after = self.mandate.force_until;
+                let not_after = self.force_until(now, patient);
                 self.call(now, patient, call, not_after, out);
             }
             Plan::Continue => {
@@ -247,6 +283,7 @@ impl Supervisor {
                 self.kill(now, patient, super::patient::SIGCONT, out);
             }
             Plan::Force { gentle } => self.force(now, patient, gentle, out),
+            Plan::Recreate { network_of } => self.recreate(now, patient, network_of, out),
             Plan::Engine => {}
         }
     }
@@ -265,6 +302,9 @@ impl Supervisor {
             ticket.not_before = now + ANNOUNCE;
             patient.wake_at(now + ANNOUNCE);
             self.announce = true;
+            // The while is used for a last look of our own: what was known may be as old as a lost event.
+            patient.fresh = false;
+            patient.look_at = None;
             return;
         }
         let signal = if gentle {
@@ -278,7 +318,8 @@ impl Supervisor {
     fn kill(&mut self, now: Instant, patient: &mut Patient, signal: i32, out: &mut Out) {
         let broker =
             self.mandate.broker_force && patient.care.as_ref().is_some_and(|care| care.broker);
-        if self.mandate.force_until.is_none() && !broker {
+        let not_after = self.force_until(now, patient);
+        if not_after.is_none() && !broker {
             // The lease ended in the middle of it: what follows is the successor's.
             patient.ticket = None;
             return;
@@ -289,12 +330,12 @@ impl Supervisor {
             signal,
             expect: expectation(patient, &states),
         };
-        if let Some(ticket) = &mut patient.ticket
-            && signal == patient.info.stop_signal
-        {
-            ticket.own_kill = Some(OwnKill::Ordered);
+        if let Some(ticket) = &mut patient.ticket {
+            ticket.forced |= matches!(ticket.plan, Plan::Force { .. });
+            if signal == patient.info.stop_signal {
+                ticket.own_kill = Some(OwnKill::Ordered);
+            }
         }
-        let not_after = self.mandate.force_until;
         self.call(now, patient, call, not_after, out);
     }
 
@@ -316,7 +357,7 @@ impl Supervisor {
         self.call(now, patient, call, None, out);
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         now: Instant,
         patient: &mut Patient,
@@ -325,6 +366,12 @@ impl Supervisor {
         out: &mut Out,
     ) {
         let killing = matches!(request, EngineCall::Kill { .. });
+        let unfenced = self.config.broken(Sabotage::NoFence);
+        let request = if unfenced || self.config.broken(Sabotage::AnyIncarnation) {
+            of_any_incarnation(request)
+        } else {
+            request
+        };
         let call = self.order(now, patient, request, not_after, out);
         let term = self.mandate.term;
         let name = patient.name();
@@ -352,6 +399,10 @@ impl Supervisor {
                     attachment.network
                 ),
             ),
+            Plan::Recreate { .. } => (
+                "recreate_ordered",
+                format!("Node {known} is GONE. Making it anew..."),
+            ),
             Plan::Continue => (
                 "continue_ordered",
                 format!("Node {known} is stopped in its tracks. Continuing..."),
@@ -362,6 +413,15 @@ impl Supervisor {
             ),
         };
         let evidence = ticket.evidence.clone();
+        let own = self.config.name.clone();
+        let id = format!("{}-{}", self.boot, self.incidents + 1);
+        let mut story = ticket.story(id, known.clone(), patient.info.id.clone(), own, now);
+        story.at_ms = out.unix_ms(now);
+        let url = patient
+            .care
+            .as_ref()
+            .and_then(|care| care.webhook.as_deref());
+        out.hook(HookTime::Before, url, &story);
         out.info(event, name.as_ref(), text);
         out.log(
             crate::effect::Level::Debug,
@@ -383,6 +443,17 @@ impl Supervisor {
             patient.ticket = None;
             return;
         }
+        if care.action == Action::Stop {
+            let why = patient.ticket.as_ref().map(|t| t.evidence.clone());
+            let text = format!(
+                "{} was ended and is left down, as its label says ({}); to start it: monitor heal {0}",
+                patient.info.name,
+                why.unwrap_or_default()
+            );
+            patient.alert_once(Severity::High, super::find::LEFT_DOWN, text, out);
+            self.close(now, patient, IncidentOutcome::LeftDown, None, out);
+            return;
+        }
         let looping = patient
             .intensity
             .exceeded(now, care.limit, self.config.restart_window);
@@ -393,11 +464,20 @@ impl Supervisor {
         if looping && by_docker && self.quarantine(now, patient, care, out) {
             return;
         }
-        if let Some(ticket) = &mut patient.ticket {
-            ticket.plan = Plan::Start;
-            ticket.phase = Phase::Due;
-            ticket.not_before = now;
+        let Some(ticket) = &mut patient.ticket else {
+            return;
+        };
+        ticket.phase = Phase::Due;
+        ticket.not_before = now;
+        if let Some(owner) = ticket.then_recreate.clone() {
+            let network_of = Some(owner);
+            ticket.plan = Plan::Recreate {
+                network_of: network_of.clone(),
+            };
+            self.recreate(now, patient, network_of, out);
+            return;
         }
+        ticket.plan = Plan::Start;
         self.start(now, patient, out);
     }
 
@@ -427,7 +507,9 @@ impl Supervisor {
             Some(Exit::AwaitingStop { .. }) => true,
             _ => false,
         };
-        dead && other.intensity.quarantined.is_none() && !self.is_held(other, care)
+        // Its end is a matter of milliseconds.
+        let dying = other.exit.is_none() && other.life.killed;
+        (dead || dying) && other.intensity.quarantined.is_none() && !self.is_held(other, care)
     }
 
     /// What an order's answer changes.
@@ -458,10 +540,28 @@ impl Supervisor {
     }
 }
 
+/// The same order, for whatever life it hits.
+fn of_any_incarnation(mut request: EngineCall) -> EngineCall {
+    match &mut request {
+        EngineCall::Start { expect, .. }
+        | EngineCall::Kill { expect, .. }
+        | EngineCall::Unpause { expect, .. }
+        | EngineCall::Connect { expect, .. }
+        | EngineCall::Recreate { expect, .. } => {
+            expect.started_at = None;
+            expect.finished_at = None;
+            expect.name = None;
+        }
+        _ => {}
+    }
+    request
+}
+
 pub(super) fn expectation(patient: &Patient, states: &[ContainerState]) -> Expectation {
     Expectation {
         started_at: patient.info.started_at.clone(),
         finished_at: None,
+        name: Some(patient.info.name.clone()),
         states: states.to_vec(),
     }
 }

@@ -19,6 +19,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Calls that may await an answer; each container has at most two.
 const CALLS_MAX: usize = 2 * CONTAINERS_MAX;
 
+fn nanos(at: Instant) -> i64 {
+    i64::try_from(at.0).unwrap_or(i64::MAX)
+}
+
 impl Supervisor {
     pub(crate) fn engine_connected(
         &mut self,
@@ -38,6 +42,8 @@ impl Supervisor {
             self.age_adopted(since);
         }
         self.stream_at = since;
+        self.engine_clock = (now, since);
+        self.engine_ahead = since.saturating_sub(nanos(now));
         self.history_tries = HISTORY_TRIES;
         self.ask_history(now, out);
     }
@@ -50,8 +56,33 @@ impl Supervisor {
             for ago in &mut record.restarts_ms_ago {
                 *ago = ago.saturating_add(away);
             }
-            record.quarantined_ms = record.quarantined_ms.map(|ms| ms.saturating_add(away));
+            for ms in [
+                &mut record.quarantined_ms,
+                &mut record.told_ms,
+                &mut record.cleared_ms,
+            ] {
+                *ms = ms.map(|ms| ms.saturating_add(away));
+            }
         }
+    }
+
+    /// The engine's clock, as far as can be told from its newest event: for what has none.
+    pub(super) fn engine_time(&self, now: Instant) -> i64 {
+        let (then, engine) = self.engine_clock;
+        engine.saturating_add(i64::try_from(now.since(then).as_nanos()).unwrap_or(0))
+    }
+
+    /// An event, or the stream's beginning, tells how far the engine's clock is ahead of ours: by that much
+    /// at least, for it was a while on its way.
+    pub(super) fn note_engine_time(&mut self, now: Instant, engine: i64) {
+        self.engine_clock = (now, engine);
+        let ahead = engine.saturating_sub(nanos(now));
+        self.engine_ahead = self.engine_ahead.max(ahead);
+    }
+
+    /// The engine's clock is no further back than this, but where it was set back.
+    pub(super) fn engine_time_at_least(&self, now: Instant) -> i64 {
+        nanos(now).saturating_add(self.engine_ahead)
     }
 
     fn ask_history(&mut self, now: Instant, out: &mut Out) {
@@ -67,9 +98,14 @@ impl Supervisor {
         self.list_due = None;
         self.listing = None;
         self.calls.clear();
+        self.recreating.clear();
         for (id, patient) in &mut self.patients {
             patient.asking = None;
+            patient.probing.asking = None;
             patient.fresh = false;
+            patient.known = false;
+            // What went on meanwhile is not told: one that is found paused has its grace from then on.
+            patient.paused_since = None;
             let before = match &patient.exit {
                 None if patient.life.ran => Some(BeforeGap::Running),
                 Some(Exit::AwaitingStop { .. }) => Some(BeforeGap::Dying),
@@ -100,7 +136,13 @@ impl Supervisor {
         }
     }
 
-    fn ask(&mut self, now: Instant, request: EngineCall, asked: Asked, out: &mut Out) -> CallId {
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        request: EngineCall,
+        asked: Asked,
+        out: &mut Out,
+    ) -> CallId {
         let call = out.engine(request, None);
         if self.calls.len() < CALLS_MAX {
             self.calls.insert(call, (now, asked));
@@ -116,7 +158,11 @@ impl Supervisor {
     }
 
     pub(super) fn inspect(&mut self, now: Instant, patient: &mut Patient, out: &mut Out) {
-        if patient.asking.is_some() || !self.connected {
+        // An end is worth a question of its own: what was asked before it will not be believed.
+        let asked = patient
+            .asking
+            .is_some_and(|(_, mark)| mark == patient.mark || patient.exit.is_none());
+        if asked || !self.connected {
             return;
         }
         let id = patient.info.id.clone();
@@ -124,7 +170,8 @@ impl Supervisor {
             id: id.clone(),
             mark: patient.mark,
         };
-        patient.asking = Some(self.ask(now, EngineCall::Inspect(id), asked, out));
+        let call = self.ask(now, EngineCall::Inspect(id), asked, out);
+        patient.asking = Some((call, patient.mark));
     }
 
     pub(super) fn order(
@@ -135,9 +182,14 @@ impl Supervisor {
         not_after: Option<Instant>,
         out: &mut Out,
     ) -> CallId {
-        let call = out.engine(request, not_after);
         let id = patient.info.id.clone();
-        self.calls.insert(call, (now, Asked::Order { id }));
+        let asked = if matches!(request, EngineCall::Recreate { .. }) {
+            Asked::Recreate { id }
+        } else {
+            Asked::Order { id }
+        };
+        let call = out.engine(request, not_after);
+        self.calls.insert(call, (now, asked));
         call
     }
 
@@ -185,6 +237,8 @@ impl Supervisor {
             },
             Asked::List { mark } => self.listed(now, call, asked_at, mark, result, out),
             Asked::Inspect { id, mark } => self.inspected(now, &id, call, (asked_at, mark), result),
+            Asked::Probe { id } => self.probed(now, &id, call, &result),
+            Asked::Recreate { id } => self.recreated(now, &id, call, result, out),
             Asked::Order { id } => {
                 if let Some(mut patient) = self.patients.remove(&id) {
                     self.ordered(now, &mut patient, call, result.map(|_| ()), out);
@@ -258,7 +312,7 @@ impl Supervisor {
         let Some(patient) = self.patients.get_mut(id) else {
             return;
         };
-        if patient.asking == Some(call) {
+        if patient.asking.is_some_and(|(asked, _)| asked == call) {
             patient.asking = None;
         }
         match result {
@@ -269,8 +323,15 @@ impl Supervisor {
             Ok(EngineReply::Container(None)) | Err(EngineError::Gone) => {
                 // `destroy` follows, or the next list tells; until then there is nothing to do to it.
                 patient.fresh = true;
-                patient.care = None;
-                patient.ticket = None;
+                patient.end_unseen = false;
+                if !patient
+                    .ticket
+                    .as_ref()
+                    .is_some_and(super::ticket::Ticket::is_recreating)
+                {
+                    patient.care = None;
+                    patient.ticket = None;
+                }
             }
             _ => self.again(id, now),
         }
@@ -291,9 +352,13 @@ impl Supervisor {
 
     /// It is gone for good.
     pub(super) fn forget(&mut self, now: Instant, id: &ContainerId, out: &mut Out) {
+        self.wants.remove(id);
         if let Some(mut patient) = self.patients.remove(id) {
             if let Some(at) = patient.wake {
                 self.wakes.remove(&(at, id.clone()));
+            }
+            if self.note_gone(now, &patient) {
+                return;
             }
             let begun = patient.ticket.as_ref().is_some_and(|t| t.ordered.is_some());
             if begun {

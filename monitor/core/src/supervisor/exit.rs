@@ -3,7 +3,8 @@
 use super::policy::{self, Heal};
 use super::{Exit, Patient, RESTORE_GRACE, STOP_FOLLOWS, Supervisor};
 use crate::engine::{EngineEvent, EventKind};
-use crate::message::RestartReason;
+use crate::message::{PatientRecord, RestartReason};
+use crate::sabotage::Sabotage;
 use crate::time::Instant;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -111,13 +112,19 @@ impl Supervisor {
         let Some(past) = self.past.get(&patient.info.id) else {
             return;
         };
-        let ago: Vec<u64> = past
-            .restarts
-            .iter()
-            .filter_map(|at| u64::try_from(self.stream_at.saturating_sub(*at) / 1_000_000).ok())
-            .filter(|ms| Duration::from_millis(*ms) < self.config.restart_window)
-            .collect();
-        patient.intensity.adopt(now, &ago, None);
+        let mut told = PatientRecord::of(patient.info.id.clone(), String::new());
+        for at in &past.restarts {
+            let ago = self.stream_at.saturating_sub(*at) / 1_000_000;
+            let Ok(ago) = u64::try_from(ago) else {
+                continue;
+            };
+            if Duration::from_millis(ago) < self.config.restart_window {
+                told.restarts_ms_ago.push(ago);
+                told.restarts_at.push(*at);
+            }
+        }
+        let engine = self.engine_time(now);
+        patient.intensity.adopt_history(now, engine, &told);
         let stopping = past.signals.contains(&patient.info.stop_signal) && !past.died;
         if stopping && patient.is_up() && !patient.life.stop_signal {
             // The stream missed it: somebody may be stopping it right now.
@@ -170,6 +177,9 @@ impl Supervisor {
             };
         }
         if info.started_at.is_none() {
+            if self.config.broken(Sabotage::HealCreated) {
+                return found("it is down");
+            }
             return Exit::Unwitnessed;
         }
         let killed =
@@ -200,6 +210,7 @@ impl Supervisor {
                     let died = *died;
                     patient.life.stopping = None;
                     patient.exit = Some(witnessed(patient, died));
+                    self.unsaved = true;
                 } else {
                     patient.wake_at(*until);
                 }

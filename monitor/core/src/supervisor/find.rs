@@ -1,17 +1,26 @@
 //! From what a container shows to what is to be done for it.
 
 use super::observe::missing;
-use super::policy::{self, Action, Care, Heal};
+use super::policy::{Action, Care, Heal};
+use super::recreate::NetworkOwner;
 use super::ticket::{Phase, Plan, Ticket};
 use super::{Exit, Patient, RECOVER_MAX, RESTARTING_LOOK, STUCK_GRACE, Supervisor};
 use crate::engine::{ContainerState, Health};
 use crate::message::{IncidentOutcome, RestartReason, Severity};
+use crate::node::Role;
 use crate::out::Out;
+use crate::sabotage::Sabotage;
 use crate::time::Instant;
 use std::time::Duration;
 
+/// The alert about one whose label says stop.
+pub(super) const LEFT_DOWN: &str = "left_down";
 /// A broker that was started needs so long until its handshakes count.
 const BROKER_BOOT: Duration = Duration::from_secs(30);
+/// A beat comes back within milliseconds; people wait no longer than this for the group to know first.
+const TELL_MAX: Duration = Duration::from_secs(3);
+/// Without a leader: longer than an election.
+const UNATTENDED_TELLS: Duration = Duration::from_secs(10);
 
 /// The engine itself brought it back; what remains is to see whether it recovers.
 pub(super) fn by_engine(reason: RestartReason, died: Instant, now: Instant) -> Ticket {
@@ -26,6 +35,12 @@ pub(super) fn by_engine(reason: RestartReason, died: Instant, now: Instant) -> T
     ticket
 }
 
+/// The exit code of its last end, and whether that was for memory.
+fn ended_with(patient: &Patient) -> Option<(i64, bool)> {
+    let oom = patient.info.oom_killed || patient.life.oom && !patient.life.killed;
+    patient.is_down().then_some((patient.info.exit_code, oom))
+}
+
 impl Supervisor {
     /// A new ticket, where one is due and this member may act.
     pub(super) fn find(
@@ -35,7 +50,11 @@ impl Supervisor {
         care: &Care,
         out: &mut Out,
     ) -> Option<Ticket> {
-        if self.is_held(patient, care) {
+        self.wants.remove(&patient.info.id);
+        if self.is_held(patient, care) || self.config.broken(Sabotage::HealNobody) {
+            return None;
+        }
+        if care.only_running && patient.info.state != ContainerState::Running {
             return None;
         }
         let ticket = match patient.info.state {
@@ -47,18 +66,41 @@ impl Supervisor {
                 self.find_looping(now, patient, care)
             }
             ContainerState::Paused => self.find_paused(now, patient, care),
-            ContainerState::Running => self.find_running(now, patient, care),
+            ContainerState::Running => self.find_running(now, patient, care, out),
             ContainerState::Removing => None,
         }?;
-        if patient.quarantine(now, self.config.release_after, out) {
+        let engine = self.engine_time(now);
+        if patient.quarantine(now, engine, self.config.release_after, out) {
             patient.wake_at_release(self.config.release_after);
             return None;
         }
         if !self.is_allowed(now, patient, &ticket) {
+            if !self.mandate.leads && !self.config.dry_run && care.action == Action::Restart {
+                self.want(patient, &ticket);
+            }
+            return None;
+        }
+        if self.config.dry_run {
+            let text = format!(
+                "Dry run: {} would be {} because: {}",
+                patient.info.name,
+                ticket.plan.would(care.action),
+                ticket.evidence
+            );
+            patient.alert_once(Severity::Low, "dry_run", text, out);
             return None;
         }
         match care.action {
             Action::Restart => Some(ticket),
+            Action::Stop if ticket.is_force() => Some(ticket),
+            Action::Stop => {
+                let text = format!(
+                    "{} needs healing ({}), and is left as it is: its label says stop",
+                    patient.info.name, ticket.evidence
+                );
+                patient.alert_once(Severity::Medium, LEFT_DOWN, text, out);
+                None
+            }
             Action::Notify => {
                 let text = format!(
                     "{} needs healing ({}), and its label says notify only",
@@ -72,18 +114,20 @@ impl Supervisor {
     }
 
     pub(super) fn is_held(&self, patient: &Patient, care: &Care) -> bool {
-        care.held || self.holds.covers(patient.name().as_ref())
+        !self.config.broken(Sabotage::IgnoreHold)
+            && (care.held || self.holds.covers(patient.name().as_ref()))
     }
 
     fn is_allowed(&self, now: Instant, patient: &mut Patient, ticket: &Ticket) -> bool {
-        if ticket.is_force() || matches!(ticket.plan, Plan::Connect(_)) {
+        if ticket.is_force() || matches!(ticket.plan, Plan::Connect(_) | Plan::Recreate { .. }) {
             let broker =
                 self.mandate.broker_force && patient.care.as_ref().is_some_and(|care| care.broker);
             if let Some(until) = patient.blocked.filter(|until| now < *until) {
                 patient.wake_at(until);
                 return false;
             }
-            return broker || self.mandate.leads && self.mandate.force_until.is_some();
+            let granted = patient.granted.is_some_and(|until| now < until);
+            return broker || granted || self.mandate.leads && self.mandate.force_until.is_some();
         }
         match self.mandate.start_at {
             Some(at) if now >= at => true,
@@ -108,18 +152,30 @@ impl Supervisor {
                 at,
                 evidence,
             } => {
-                let asked = reason == RestartReason::Requested;
+                let asked =
+                    reason == RestartReason::Requested || self.config.broken(Sabotage::HealCreated);
                 if patient.info.started_at.is_none() && patient.info.error.is_empty() && !asked {
                     return None;
                 }
                 if !asked && !care.heal.covers(reason) {
                     return None;
                 }
+                if self.network_owner(patient) != NetworkOwner::Fine {
+                    // A start would fail for ever.
+                    return self.find_orphan(now, patient, care, out);
+                }
                 patient.due_since.get_or_insert(now);
                 let incarnation = patient.info.started_at.clone();
                 let mut ticket = Ticket::new(reason, evidence, Plan::Start, incarnation, at, now);
-                let wait = patient.intensity.backoff(&self.config);
-                ticket.not_before = now + out.jitter(wait);
+                ticket.exit = ended_with(patient);
+                let wait = if self.config.broken(Sabotage::NoLimit) {
+                    Duration::ZERO
+                } else {
+                    patient.intensity.backoff(&self.config)
+                };
+                // From the death on: a new leader does not begin the wait anew.
+                // And healers that act without a leader do it one after the other, each time.
+                ticket.not_before = now.max(at + out.jitter(wait).max(self.mandate.step));
                 Some(ticket)
             }
             Exit::StopSeen { check } => {
@@ -183,10 +239,19 @@ impl Supervisor {
         Some(ticket)
     }
 
-    fn find_running(&mut self, now: Instant, patient: &mut Patient, care: &Care) -> Option<Ticket> {
+    fn find_running(
+        &mut self,
+        now: Instant,
+        patient: &mut Patient,
+        care: &Care,
+        out: &mut Out,
+    ) -> Option<Ticket> {
         self.settle(now, patient);
         if patient.is_stopping(now) || care.heal == Heal::Nothing {
             return None;
+        }
+        if self.network_owner(patient) != NetworkOwner::Fine {
+            return self.find_orphan(now, patient, care, out);
         }
         let incarnation = patient.info.started_at.clone();
         let not_before = now + patient.intensity.backoff(&self.config);
@@ -238,6 +303,10 @@ impl Supervisor {
             let plan = Plan::Force { gentle: true };
             return force(RestartReason::Unhealthy, evidence, plan, now);
         }
+        if let Some(evidence) = self.fails_probes(patient, care) {
+            let plan = Plan::Force { gentle: true };
+            return force(RestartReason::Unhealthy, evidence, plan, now);
+        }
         if let Some(since) = patient.cut_since
             && care.unpause
         {
@@ -262,7 +331,7 @@ impl Supervisor {
         let at = since + self.config.backoff_reset;
         if now < at {
             patient.wake_at(at);
-        } else if policy::is_well(&patient.info) {
+        } else if patient.is_well() {
             patient.intensity.settle();
         }
     }
@@ -276,14 +345,68 @@ impl Supervisor {
         out: &mut Out,
     ) -> bool {
         let window = self.config.restart_window;
-        if !patient.intensity.exceeded(now, care.limit, window) {
+        let exceeded = patient.intensity.exceeded(now, care.limit, window);
+        if !exceeded || self.config.broken(Sabotage::NoLimit) {
             return false;
         }
-        patient.intensity.quarantined = Some(now);
+        let untold = patient.intensity.quarantine(now, window);
         self.unsaved = true;
-        let count = patient.intensity.within(now, window);
+        // Whoever leads next must know of it before people are told: else they are told twice.
+        self.announce = true;
+        self.close(now, patient, IncidentOutcome::Quarantined, None, out);
+        patient.wake_at_release(self.config.release_after);
+        if untold {
+            self.tell_quarantine(now, patient, out);
+        }
+        true
+    }
+
+    /// From when on it is this member that tells of a quarantine since then; `None`: it is another's.
+    fn tells_at(&self, now: Instant, since: Instant) -> Option<Instant> {
+        if self.config.role == Role::Solo {
+            return Some(now);
+        }
+        if !self.mandate.beats {
+            // Without a leader it is the highest healer's, if none comes for a while who tells.
+            let from = self
+                .mandate
+                .start_at
+                .filter(|_| self.mandate.step.is_zero())?;
+            return Some(from.max(since) + UNATTENDED_TELLS);
+        }
+        // A new leader first hears what others remember.
+        let office = self.mandate.since + TELL_MAX;
+        let written = self.written.is_some_and(|sent| sent >= since);
+        Some(if written {
+            office
+        } else {
+            office.max(since + TELL_MAX)
+        })
+    }
+
+    /// Tells people of a quarantine that nobody told of: once the group has it in writing, or where there
+    /// is no group to know of it. Its successor tells of what a leader left untold.
+    pub(super) fn tell_quarantine(&mut self, now: Instant, patient: &mut Patient, out: &mut Out) {
+        let Some(since) = patient.intensity.untold() else {
+            return;
+        };
+        match self.tells_at(now, since) {
+            Some(at) if now >= at => {}
+            Some(at) => return patient.wake_at(at),
+            None => return,
+        }
+        patient.intensity.told = Some(now);
+        self.unsaved = true;
+        self.announce = true;
+        let window = self.config.restart_window;
+        let count = patient.intensity.within(since, window);
+        let left = if patient.is_up() {
+            "left as it is"
+        } else {
+            "left down"
+        };
         let text = format!(
-            "{} was restarted {count} times in {} s and is left down for {} s; to try at once: monitor release {}",
+            "{} was restarted {count} times in {} s and is {left} for {} s; to try at once: monitor release {}",
             patient.info.name,
             window.as_secs(),
             self.config.release_after.as_secs(),
@@ -291,9 +414,6 @@ impl Supervisor {
         );
         let name = patient.name();
         out.alert(Severity::Critical, "quarantined", name.as_ref(), text);
-        self.close(now, patient, IncidentOutcome::Quarantined, None, out);
-        patient.wake_at_release(self.config.release_after);
-        true
     }
 }
 
@@ -317,14 +437,14 @@ impl Patient {
     }
 
     /// Still in quarantine. One that lasted long enough ends by itself.
-    fn quarantine(&mut self, now: Instant, after: Duration, out: &mut Out) -> bool {
+    fn quarantine(&mut self, now: Instant, engine: i64, after: Duration, out: &mut Out) -> bool {
         let Some(since) = self.intensity.quarantined else {
             return false;
         };
         if now.since(since) < after {
             return true;
         }
-        self.intensity.clear();
+        self.intensity.clear(now, engine);
         let text = format!(
             "{} is released from quarantine: its time is over",
             self.info.name

@@ -41,13 +41,16 @@ impl Holds {
         span: Duration,
         reason: &str,
     ) -> bool {
+        // A second hold prolongs the first and never shortens it: that is what `resume` is for.
+        let before = self.0.iter().find(|held| held.name == name);
+        let until = (now + span.min(HOLD_MAX)).max(before.map_or(now, |held| held.until));
         self.0.retain(|held| held.name != name);
         if self.0.len() >= HOLDS_MAX {
             return false;
         }
         self.0.push(Held {
             name,
-            until: now + span.min(HOLD_MAX),
+            until,
             reason: reason.chars().take(200).collect(),
         });
         true

@@ -6,6 +6,8 @@
 //! - [`policy`]: whose patient a container is, from its labels.
 //! - `events`, `observe`: how the table is kept; `exit`: how an end is judged (rule 6).
 //! - `find`, `act`, `order`: from a finding to a ticket to calls and their answers.
+//! - `remote`: force across hosts.
+//! - `probe`: questions from outside; `recreate`: making anew what is gone or beyond a start.
 //! - [`intensity`]: back-off and quarantine; `records`: what outlives a leader; `requests`: what people ask.
 
 mod act;
@@ -19,20 +21,24 @@ mod observe;
 mod order;
 mod patient;
 mod policy;
+mod probe;
 mod records;
+mod recreate;
+mod remote;
 mod requests;
 mod ticket;
 
 use crate::detector::Detector;
-use crate::id::{BootId, CallId, ContainerId, HostId, MemberName};
-use crate::message::{IncidentOutcome, PatientRecord};
+use crate::effect::HookTime;
+use crate::id::{BootId, CallId, ContainerId, HostId, Incarnation, MemberName};
+use crate::message::{IncidentOutcome, PatientRecord, Wanted};
 use crate::node::NodeConfig;
 use crate::out::Out;
 use crate::time::Instant;
 pub(crate) use holds::Holds;
 pub(crate) use patient::{Exit, Patient};
 pub(crate) use records::incarnation;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// More containers than one engine runs; a flood of events about invented ones stops here.
@@ -73,8 +79,14 @@ const STUCK_GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Mandate {
     /// It holds office (on any path).
     pub(crate) leads: bool,
+    /// Since when.
+    pub(crate) since: Instant,
+    /// Its beats go out through the broker: what it writes in them is known to a successor.
+    pub(crate) beats: bool,
     /// From when on it may start and unpause; `None`: not at all.
     pub(crate) start_at: Option<Instant>,
+    /// Without a leader: how long each death is left to the healers above this one.
+    pub(crate) step: Duration,
     /// Until when it may use force; `None`: not at all.
     pub(crate) force_until: Option<Instant>,
     /// The term it acts in; 0 without office.
@@ -90,6 +102,8 @@ enum Asked {
     History,
     Inspect { id: ContainerId, mark: u64 },
     Order { id: ContainerId },
+    Probe { id: ContainerId },
+    Recreate { id: ContainerId },
 }
 
 /// The table of one engine's containers, and the healings under way.
@@ -109,6 +123,10 @@ pub(crate) struct Supervisor {
     engine_seen: i64,
     /// The engine's time when the stream began.
     stream_at: i64,
+    /// The engine's time as it was told last, and when.
+    engine_clock: (Instant, i64),
+    /// How far its clock is ahead of ours.
+    engine_ahead: i64,
     past: BTreeMap<ContainerId, exit::Past>,
     before_gap: BTreeMap<ContainerId, exit::BeforeGap>,
     pub(crate) patients: BTreeMap<ContainerId, Patient>,
@@ -119,12 +137,25 @@ pub(crate) struct Supervisor {
     wakes: BTreeSet<(Instant, ContainerId)>,
     /// Of containers that were not seen yet.
     adopted: BTreeMap<ContainerId, PatientRecord>,
+    /// Containers that are gone, and the names they had.
+    gone: VecDeque<(ContainerId, String)>,
+    /// Those of them that may be made anew, by name.
+    removed: BTreeMap<String, recreate::Removed>,
+    /// Those that are being made anew, by their old ids.
+    recreating: BTreeMap<ContainerId, Patient>,
+    /// Forces that are due here and are not this member's to use.
+    pub(crate) wants: BTreeMap<ContainerId, Wanted>,
+    pub(crate) wants_changed: bool,
+    /// Orders to other hosts: since when, and their ids.
+    remote: BTreeMap<ContainerId, (Instant, String)>,
     pub(crate) holds: Holds,
     mandate: Mandate,
+    /// When the newest beat of this office that came back was sent.
+    written: Option<Instant>,
     incidents: u64,
     pub(crate) restarts_ordered: u64,
-    /// Members whose containers ended, for the detector.
-    pub(crate) ended: Vec<MemberName>,
+    /// Members whose containers ended, and which life of them, for the detector.
+    pub(crate) ended: Vec<(MemberName, Incarnation)>,
     /// Something to be kept on the volume changed.
     pub(crate) unsaved: bool,
     /// A force is about to begin, or something was promised: the group must hear of it at once.
@@ -145,6 +176,8 @@ impl Supervisor {
             history_tries: 0,
             engine_seen,
             stream_at: 0,
+            engine_clock: (now, engine_seen),
+            engine_ahead: i64::MIN,
             past: BTreeMap::new(),
             before_gap: BTreeMap::new(),
             patients: BTreeMap::new(),
@@ -154,8 +187,15 @@ impl Supervisor {
             dirty: BTreeSet::new(),
             wakes: BTreeSet::new(),
             adopted: BTreeMap::new(),
+            gone: VecDeque::new(),
+            removed: BTreeMap::new(),
+            recreating: BTreeMap::new(),
+            wants: BTreeMap::new(),
+            wants_changed: false,
+            remote: BTreeMap::new(),
             holds: Holds::default(),
             mandate: Mandate::default(),
+            written: None,
             incidents: 0,
             restarts_ordered: 0,
             ended: Vec::new(),
@@ -175,7 +215,8 @@ impl Supervisor {
         let list = self
             .list_due
             .filter(|_| self.connected && self.listing.is_none());
-        [wake.filter(|_| self.trusted), lost, list, hold]
+        let anew = self.recreate_deadline().filter(|_| self.trusted);
+        [wake.filter(|_| self.trusted), lost, list, hold, anew]
             .into_iter()
             .flatten()
             .min()
@@ -188,9 +229,44 @@ impl Supervisor {
             || old.force_until.is_none() && mandate.force_until.is_some()
             || old.broker_force != mandate.broker_force
             || old.leads && !mandate.leads;
+        if old.since != mandate.since {
+            self.written = None;
+            self.forget_silence();
+        }
         if gained {
             self.dirty_all();
         }
+    }
+
+    /// Silence is evidence within the office that listened to it: another one hears for itself first.
+    fn forget_silence(&mut self) {
+        for patient in self.patients.values_mut() {
+            let silence = patient
+                .suspicion
+                .as_ref()
+                .is_some_and(|s| s.reason == crate::message::RestartReason::Hung);
+            if silence && !patient.in_force() {
+                patient.suspicion = None;
+                self.dirty.insert(patient.info.id.clone());
+            }
+        }
+    }
+
+    /// A beat came back that was sent then: what it carried outlives this leader.
+    pub(crate) fn beat_returned(&mut self, sent: Instant) {
+        self.written = self.written.max(Some(sent));
+        let untold = |patient: &&Patient| patient.intensity.untold().is_some();
+        let untold = self.patients.values().filter(untold);
+        self.dirty
+            .extend(untold.map(|patient| patient.info.id.clone()));
+    }
+
+    /// An attempt that left no `start` event behind, and must not be repeated for ever: only its author
+    /// knows of it, and a successor must.
+    fn count_failure(&mut self, now: Instant, patient: &mut Patient) {
+        patient.intensity.count(now, self.engine_time(now));
+        self.unsaved = true;
+        self.announce = true;
     }
 
     fn dirty_all(&mut self) {
@@ -208,6 +284,7 @@ impl Supervisor {
             self.dirty.retain(|id| self.patients.contains_key(id));
             return;
         }
+        self.recreate_due(now, out);
         while let Some((at, id)) = self.wakes.first().cloned() {
             if at > now {
                 break;
@@ -313,10 +390,27 @@ impl Supervisor {
         }
     }
 
+    /// As [`Self::suspect`], where nothing is held against it yet.
+    pub(crate) fn suspect_once(
+        &mut self,
+        now: Instant,
+        name: &MemberName,
+        silence: Duration,
+        evidence: String,
+    ) {
+        let open = self
+            .of_member(name)
+            .is_some_and(|p| p.suspicion.is_none() && p.ticket.is_none());
+        if open {
+            self.suspect(now, name, silence, false, evidence);
+        }
+    }
+
     /// Nothing that was ordered awaits its answer or effect.
     pub(crate) fn is_quiet(&self) -> bool {
         self.patients
             .values()
+            .chain(self.recreating.values())
             .filter_map(|p| p.ticket.as_ref())
             .all(|ticket| !ticket.in_flight())
     }
@@ -377,8 +471,18 @@ impl Supervisor {
         if let Some((key, text)) = note {
             incident.notes.insert(key.to_owned(), text);
         }
+        incident.at_ms = out.unix_ms(now).map(|ms| {
+            let ago = u64::try_from(now.since(ticket.verdict).as_millis()).unwrap_or(u64::MAX);
+            ms.saturating_sub(ago)
+        });
         let total = now.since(ticket.first_sign).as_secs_f64();
         let restarts = patient.intensity.within(now, self.config.restart_window);
+        incident.restarts = u32::try_from(restarts).unwrap_or(u32::MAX);
+        let url = patient
+            .care
+            .as_ref()
+            .and_then(|care| care.webhook.as_deref());
+        out.hook(HookTime::After, url, &incident);
         let text = match outcome {
             IncidentOutcome::Healed => {
                 format!("Peer {title} came back after {total:.1} s (restart {restarts})")

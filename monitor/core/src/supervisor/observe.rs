@@ -20,6 +20,7 @@ impl Supervisor {
             None if full => return,
             None => Patient::new(info.clone()),
         };
+        self.name_taken(&info.name, &id);
         if patient.mark <= mark {
             self.look_at(now, &mut patient, info, asked);
         }
@@ -28,8 +29,13 @@ impl Supervisor {
 
     fn look_at(&mut self, now: Instant, patient: &mut Patient, info: Container, asked: Instant) {
         let other_life = info.started_at != patient.info.started_at;
+        let known = patient.is_dead_for_sure();
         patient.info = info;
         patient.fresh = true;
+        patient.known = true;
+        patient.end_unseen = false;
+        patient.looked = Some(asked);
+        patient.seen_up = patient.is_up().then(|| self.engine_time_at_least(now));
         patient.care = policy::care(&patient.info, &self.config, self.project.as_deref());
         self.adopt_past(now, patient);
         if let Some(record) = self.adopted.remove(&patient.info.id) {
@@ -39,6 +45,8 @@ impl Supervisor {
             self.see_up(now, patient, other_life);
         } else if patient.is_down() {
             self.see_down(now, patient, asked);
+            // A death that was witnessed must outlive the witness.
+            self.unsaved |= patient.is_dead_for_sure() && !known;
         }
     }
 
@@ -55,10 +63,10 @@ impl Supervisor {
                 return;
             }
             if other_life && exit.was_death() {
-                patient.intensity.count(now);
+                patient.intensity.count_unheard(now, self.engine_time(now));
                 self.unsaved = true;
             } else if matches!(exit, Exit::Stopped | Exit::StopSeen { .. }) {
-                patient.intensity.clear();
+                patient.intensity.clear(now, self.engine_time(now));
                 self.unsaved = true;
             }
             patient.begin_life(now);
@@ -122,7 +130,7 @@ impl Supervisor {
                 if patient.info.started_at.is_some()
                     && let Some(name) = &patient.info.member
                 {
-                    self.ended.push(name.clone());
+                    self.ended.push((name.clone(), super::incarnation(patient)));
                 }
                 self.note_stop(patient);
             }

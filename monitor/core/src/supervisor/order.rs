@@ -13,6 +13,10 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Supervisor {
+    fn has_forced(patient: &Patient) -> bool {
+        patient.ticket.as_ref().is_some_and(|ticket| ticket.forced)
+    }
+
     pub(super) fn ordered(
         &mut self,
         now: Instant,
@@ -35,6 +39,16 @@ impl Supervisor {
             .map_or(Duration::ZERO, |care| care.stop_timeout);
         patient.fresh = false;
         patient.look_at = None;
+        let taken = patient
+            .ticket
+            .as_mut()
+            .and_then(|ticket| ticket.taken.take());
+        if let Some(at) = taken
+            && result.is_err()
+        {
+            // The signal that was heard meanwhile may have been a person's.
+            patient.begin_stopping(at);
+        }
         match result {
             Ok(()) => Self::effect_expected(patient, now, grace),
             Err(EngineError::TimedOut | EngineError::Unreachable { .. })
@@ -58,20 +72,31 @@ impl Supervisor {
                 Self::effect_expected(patient, now, grace);
             }
             Err(EngineError::Late) => patient.ticket = None,
+            Err(EngineError::Stale { found })
+                if patient.end_unseen && !Self::has_forced(patient) =>
+            {
+                // Its end was taken as it was heard; now it is looked at.
+                let text = format!("{} is not started: it is {found}", patient.info.name);
+                out.info("start_not_made", patient.name().as_ref(), text);
+                patient.ticket = None;
+            }
             Err(EngineError::Stale { found }) => {
                 let note = Some(("refused", format!("it is another by now: {found}")));
                 self.close(now, patient, IncidentOutcome::Refused, note, out);
                 // What made it stale may not be visible yet: no new order in the same breath.
                 patient.look_later(now + LOOK_AGAIN);
             }
+            Err(EngineError::Gone) if patient.end_unseen && !Self::has_forced(patient) => {
+                patient.ticket = None;
+            }
             Err(EngineError::Gone) => {
                 let note = Some(("refused", "it was removed".to_owned()));
                 self.close(now, patient, IncidentOutcome::Refused, note, out);
+                patient.look_later(now + LOOK_AGAIN);
             }
             Err(error @ EngineError::Refused { .. }) => {
                 // No `start` event will count this attempt, and it must not be repeated for ever.
-                patient.intensity.count(now);
-                self.unsaved = true;
+                self.count_failure(now, patient);
                 let text = format!("{}: {error}", patient.info.name);
                 patient.alert_once(Severity::Medium, "engine_refused", text, out);
                 let note = Some(("failed", error.to_string()));

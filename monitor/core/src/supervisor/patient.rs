@@ -2,8 +2,9 @@
 
 use super::intensity::Intensity;
 use super::policy::Care;
+use super::probe::Probing;
 use super::ticket::Ticket;
-use crate::engine::{Attachment, Container, ContainerState, RestartPolicy};
+use crate::engine::{Attachment, Container, ContainerState, Health, RestartPolicy};
 use crate::id::{CallId, ContainerId, MemberName};
 use crate::message::RestartReason;
 use crate::time::Instant;
@@ -27,6 +28,8 @@ pub(crate) struct Life {
     pub(super) oom: bool,
     /// The leader's own signal was heard: any further stop signal is a person's.
     pub(super) excused: bool,
+    /// When: if that signal was never sent, the one that was heard was a person's after all.
+    pub(super) excused_at: Option<Instant>,
     /// It was seen running in this life.
     pub(super) ran: bool,
     /// A signal was heard before its start was known: the look that shows it changes nothing here.
@@ -81,7 +84,17 @@ pub(crate) struct Patient {
     pub(super) mark: u64,
     /// `info` is newer than every event.
     pub(super) fresh: bool,
-    pub(super) asking: Option<CallId>,
+    /// `info` shows the life that runs, or ran last: no `start` came since.
+    pub(super) known: bool,
+    /// Its end was heard, and taken as it was heard: `FinishedAt` is not known yet.
+    pub(super) end_unseen: bool,
+    /// The engine's time, or a little before it, when the newest look showed it up: what ended before then
+    /// was another life.
+    pub(super) seen_up: Option<i64>,
+    /// When the newest look that was believed was asked for.
+    pub(super) looked: Option<Instant>,
+    /// The look that is awaited, and the newest event before it.
+    pub(super) asking: Option<(CallId, u64)>,
     /// Looks in a row that contradicted an event.
     pub(super) contradictions: u8,
     pub(super) life: Life,
@@ -96,6 +109,9 @@ pub(crate) struct Patient {
     pub(super) home: Vec<Attachment>,
     pub(super) cut_since: Option<Instant>,
     pub(super) suspicion: Option<Suspicion>,
+    pub(super) probing: Probing,
+    /// Since when the container whose network it shares is gone.
+    pub(super) orphan_since: Option<Instant>,
     /// It was heard while a force on it was in flight.
     pub(super) refuted: bool,
     pub(crate) intensity: Intensity,
@@ -104,6 +120,8 @@ pub(crate) struct Patient {
     pub(super) due_since: Option<Instant>,
     /// A predecessor's force may still be in flight until then.
     pub(super) blocked: Option<Instant>,
+    /// The leader, on another host, ordered a force here: allowed until then.
+    pub(super) granted: Option<Instant>,
     /// The leader announced its own kill: its signal opens no *stopping* here until then.
     pub(super) announced: Option<Instant>,
     pub(super) wake: Option<Instant>,
@@ -120,6 +138,10 @@ impl Patient {
             care: None,
             mark: 0,
             fresh: false,
+            known: false,
+            end_unseen: false,
+            seen_up: None,
+            looked: None,
             asking: None,
             contradictions: 0,
             life: Life::default(),
@@ -132,11 +154,14 @@ impl Patient {
             home: Vec::new(),
             cut_since: None,
             suspicion: None,
+            probing: Probing::default(),
+            orphan_since: None,
             refuted: false,
             intensity: Intensity::default(),
             ticket: None,
             due_since: None,
             blocked: None,
+            granted: None,
             announced: None,
             wake: None,
             look_at: None,
@@ -175,6 +200,22 @@ impl Patient {
         self.info.state == ContainerState::Running
     }
 
+    /// Its end was witnessed as a death, and the engine shows that very end.
+    pub(super) fn is_dead_for_sure(&self) -> bool {
+        let seen = self.fresh && !self.end_unseen;
+        seen && self.is_down() && matches!(self.exit, Some(Exit::Witnessed { .. }))
+    }
+
+    /// A check from inside or outside says that it is sick.
+    pub(super) fn is_unhealthy(&self) -> bool {
+        self.info.health == Some(Health::Unhealthy) || self.probing.failing.is_some()
+    }
+
+    /// Neither unhealthy nor on its way to a verdict.
+    pub(super) fn is_well(&self) -> bool {
+        super::policy::is_well(&self.info) && self.probing.failing.is_none()
+    }
+
     /// Its first process is there, thawed or not.
     pub(super) fn is_up(&self) -> bool {
         matches!(
@@ -209,9 +250,28 @@ impl Patient {
         self.home.clear();
         self.cut_since = None;
         self.suspicion = None;
+        self.probing = Probing::default();
+        self.orphan_since = None;
         self.due_since = None;
         self.announced = None;
+        self.granted = None;
         self.alerted = None;
+    }
+
+    /// Takes its end as it was heard, without a look.
+    pub(super) fn down_as_heard(&mut self) {
+        self.info.state = ContainerState::Exited;
+        self.info.finished_at = None;
+        self.info.oom_killed = false;
+        self.info.process_state = None;
+        self.fresh = true;
+        self.end_unseen = true;
+    }
+
+    /// The engine itself will not bring it back: nothing in its policy, or a signal that came through the
+    /// engine, which is a person's word to it.
+    pub(super) fn is_left_by_engine(&self) -> bool {
+        self.life.signalled || !super::policy::engine_brings_back(&self.info)
     }
 
     /// What is known is not enough: it is to be looked at again then.
@@ -226,7 +286,9 @@ impl Patient {
         let own = self.care.as_ref().map(|care| care.stop_timeout);
         let grace = own.unwrap_or_default().max(self.info.stop_timeout);
         self.life.stop_signal = true;
-        self.life.stopping = Some(now + grace + super::STOPPING_SLACK);
+        // An older signal that is understood late must not shorten what a younger one began.
+        let until = now + grace + super::STOPPING_SLACK;
+        self.life.stopping = self.life.stopping.max(Some(until));
     }
 
     /// Somebody is stopping it right now.

@@ -1,9 +1,10 @@
 //! What labels say: whose patient a container is, and what may be done for it.
 
-use crate::engine::{Container, Health, RestartPolicy};
+use crate::engine::{Container, Health, OutsideProbe, RestartPolicy};
 use crate::id::MemberName;
 use crate::message::RestartReason;
 use crate::node::{NodeConfig, Role};
+use crate::settings::ElectionCandidates;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ const COMPOSE_DEPENDS: &str = "com.docker.compose.depends_on";
 const SERVICE: &str = "com.docker.compose.service";
 /// A longer grace than this is a slip of the pen; the engine's own limit is no lower.
 const STOP_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// Failures while a program is on its way up are none; it has its first success long before, or is slow.
+const START_PERIOD: Duration = Duration::from_secs(30);
+/// Longer than any address that a person writes.
+const WEBHOOK_MAX: usize = 2048;
+const PROBE_PATH_MAX: usize = 1024;
 
 /// When a death is healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +51,8 @@ impl Heal {
 pub(crate) enum Action {
     /// Heal it.
     Restart,
+    /// What runs and is sick is ended and left down; what is down stays down.
+    Stop,
     /// An alert, no more.
     Notify,
     /// Nothing at all.
@@ -61,9 +69,17 @@ pub(crate) struct Care {
     pub(crate) healer: bool,
     pub(crate) unpause: bool,
     pub(crate) held: bool,
+    /// Only what runs is healed: the dead and the paused are left to others.
+    pub(crate) only_running: bool,
     pub(crate) stop_timeout: Duration,
     pub(crate) limit: u32,
     pub(crate) depends_on: Vec<String>,
+    /// Where its healings are told besides.
+    pub(crate) webhook: Option<String>,
+    pub(crate) recreate: bool,
+    pub(crate) probe: Option<OutsideProbe>,
+    /// Failed probes before the first good one do not count for so long after a start.
+    pub(crate) start_period: Duration,
 }
 
 pub(super) fn label<'a>(labels: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
@@ -92,9 +108,10 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 /// A healer, by its labels.
-pub(super) fn is_healer(container: &Container) -> bool {
-    flag(&container.labels, "planaria.healer").unwrap_or(false)
-        || label(&container.labels, "planaria.role") == Some("healer")
+fn is_healer(container: &Container, config: &NodeConfig) -> bool {
+    let all = config.candidates == ElectionCandidates::All && container.member.is_some();
+    flag(&container.labels, "planaria.healer")
+        .unwrap_or(all || label(&container.labels, "planaria.role") == Some("healer"))
 }
 
 /// `docker compose up --force-recreate` renames the old one to `<id>_NAME` meanwhile.
@@ -122,7 +139,7 @@ pub(crate) fn care(
     let wanted = if config.role == Role::Solo {
         // A group's own containers are the group's to heal.
         let grouped = label(labels, "planaria.group").is_some() || container.member.is_some();
-        (enabled && !grouped) || autoheal(container, &config.autoheal_label)
+        (enabled && !grouped) || autoheal(container, config)
     } else {
         let ours = label(labels, "planaria.group").is_none_or(|group| group == config.cluster);
         let neighbour = match (project, label(labels, PROJECT)) {
@@ -134,19 +151,31 @@ pub(crate) fn care(
     wanted.then(|| read(container, config))
 }
 
-fn autoheal(container: &Container, name: &str) -> bool {
-    let own = flag(&container.labels, name);
-    if name.eq_ignore_ascii_case("all") {
-        return container.health.is_some() && flag(&container.labels, "autoheal") != Some(false);
+/// Whether docker-autoheal's labels and variables name it.
+fn autoheal(container: &Container, config: &NodeConfig) -> bool {
+    let labels = &container.labels;
+    if config.autoheal.exclude.contains(&container.name) {
+        return false;
     }
-    own == Some(true) || flag(&container.labels, "autoheal.monitor.enable") == Some(true)
+    let monitored = flag(labels, "autoheal.monitor.enable");
+    if flag(labels, "autoheal") == Some(false) || monitored == Some(false) {
+        return false;
+    }
+    let name = config.autoheal_label.as_str();
+    let all = config.autoheal.all || name.eq_ignore_ascii_case("all");
+    let named = match name.split_once('=') {
+        Some((name, value)) => label(labels, name) == Some(value),
+        None => flag(labels, name) == Some(true),
+    };
+    named || monitored == Some(true) || all && container.health.is_some()
 }
 
 fn read(container: &Container, config: &NodeConfig) -> Care {
     let labels = &container.labels;
     let action = label(labels, "planaria.action").or_else(|| label(labels, "autoheal.action"));
     let mut action = match action {
-        Some("notify" | "stop") => Action::Notify,
+        Some("notify") => Action::Notify,
+        Some("stop") => Action::Stop,
         Some("none") => Action::Watch,
         _ => Action::Restart,
     };
@@ -156,20 +185,54 @@ fn read(container: &Container, config: &NodeConfig) -> Care {
     let stop_timeout = ["planaria.stop-timeout", "autoheal.stop.timeout"]
         .iter()
         .find_map(|name| label(labels, name).and_then(seconds))
+        .or(config.autoheal.stop_timeout)
         .unwrap_or(container.stop_timeout);
+    let enabled = flag(labels, "planaria.enable") == Some(true);
     Care {
         heal: heal(label(labels, "planaria.policy"), container.restart_policy),
         action,
         broker: label(labels, "planaria.role") == Some("broker"),
-        healer: is_healer(container),
+        healer: is_healer(container, config),
         unpause: config.role != Role::Solo || flag(labels, "planaria.unpause") == Some(true),
         held: flag(labels, "planaria.hold") == Some(true),
+        only_running: config.autoheal.only_running && !enabled,
         stop_timeout,
         limit: label(labels, "planaria.restart-limit")
             .and_then(|text| text.parse().ok())
             .unwrap_or(config.restart_limit),
         depends_on: depends_on(labels),
+        webhook: label(labels, "planaria.webhook")
+            .filter(|url| url.len() <= WEBHOOK_MAX)
+            .map(str::to_owned),
+        recreate: flag(labels, "planaria.recreate") == Some(true),
+        // The image's own health check knows better.
+        probe: label(labels, "planaria.probe")
+            .filter(|_| container.health.is_none())
+            .and_then(outside_probe),
+        start_period: label(labels, "planaria.start-period")
+            .and_then(seconds)
+            .unwrap_or(START_PERIOD),
     }
+}
+
+/// `tcp:6379`, `http://:8080/health`. The container is asked at its own address, so that a host in the
+/// label would only mislead: there must be none.
+fn outside_probe(text: &str) -> Option<OutsideProbe> {
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    if let Some(rest) = text.strip_prefix("tcp:") {
+        let rest = rest.strip_prefix("//:").unwrap_or(rest);
+        return Some(OutsideProbe::Tcp { port: port(rest)? });
+    }
+    let rest = text.strip_prefix("http://:")?;
+    let (number, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let plain = path.len() <= PROBE_PATH_MAX && path.bytes().all(|b| b.is_ascii_graphic());
+    plain.then_some(OutsideProbe::Http {
+        port: port(number)?,
+        path: path.to_owned(),
+    })
 }
 
 fn heal(policy: Option<&str>, own: RestartPolicy) -> Heal {

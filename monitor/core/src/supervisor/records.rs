@@ -2,7 +2,10 @@
 
 use super::{Exit, Patient, Supervisor};
 use crate::id::{ContainerId, Incarnation, MemberName};
-use crate::message::{Hold, MemberState, MemberView, PatientRecord, TicketView};
+use crate::message::{
+    Hold, Incident, IncidentOutcome, MemberState, MemberView, PatientRecord, TicketView,
+};
+use crate::sabotage::Sabotage;
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -19,18 +22,20 @@ impl Supervisor {
         self.patients
             .values()
             .filter(|p| p.care.is_some())
-            .map(|p| PatientRecord {
-                container: p.info.id.clone(),
-                name: p.info.name.clone(),
-                stopped: p.stopped.clone().filter(|_| p.exit == Some(Exit::Stopped)),
-                restarts_ms_ago: p.intensity.ago(now, window),
-                quarantined_ms: p
-                    .intensity
-                    .quarantined
-                    .map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
+            .map(|p| {
+                let mut record = PatientRecord::of(p.info.id.clone(), p.info.name.clone());
+                record.stopped = p.stopped.clone().filter(|_| p.exit == Some(Exit::Stopped));
+                record.died = p.info.finished_at.clone().filter(|_| p.is_dead_for_sure());
+                p.intensity.tell(now, window, &mut record);
+                record
             })
             .filter(|r| {
-                r.stopped.is_some() || r.quarantined_ms.is_some() || !r.restarts_ms_ago.is_empty()
+                r.stopped.is_some()
+                    || r.died.is_some()
+                    || r.quarantined_ms.is_some()
+                    || r.told_ms.is_some()
+                    || r.cleared_ms.is_some()
+                    || !r.restarts_ms_ago.is_empty()
             })
             .take(RECORDS_MAX)
             .collect()
@@ -50,6 +55,7 @@ impl Supervisor {
                     killing: ticket.is_about_to_kill(now),
                 }
             })
+            .chain(self.remote_tickets(now))
             .collect()
     }
 
@@ -89,10 +95,16 @@ impl Supervisor {
         }
     }
 
-    /// The leader ended its quarantine within its own term: a person released it.
-    pub(crate) fn released(&mut self, id: &ContainerId) {
+    /// The leader ended its quarantine within its own term: a person released it, or, where the leader still
+    /// counts its restarts (`counted`), started it.
+    pub(crate) fn released(&mut self, now: Instant, id: &ContainerId, counted: bool) {
+        let engine = self.engine_time(now);
         if let Some(patient) = self.patients.get_mut(id) {
-            patient.intensity.clear();
+            if counted {
+                patient.intensity.give_a_chance();
+            } else {
+                patient.intensity.clear(now, engine);
+            }
             self.unsaved = true;
             self.dirty.insert(id.clone());
         }
@@ -105,9 +117,26 @@ impl Supervisor {
             patient.stopped.clone_from(&record.stopped);
             return;
         }
-        patient
-            .intensity
-            .adopt(now, &record.restarts_ms_ago, record.quarantined_ms);
+        let died = record.died.is_some() && record.died == patient.info.finished_at;
+        let unknown = matches!(patient.exit, None | Some(Exit::Unwitnessed));
+        if died && unknown && patient.is_down() && patient.info.started_at.is_some() {
+            patient.exit = Some(Exit::Witnessed {
+                reason: super::exit::reason(patient),
+                at: now,
+                evidence: format!(
+                    "a healer witnessed that it died, exit code {}",
+                    patient.info.exit_code
+                ),
+            });
+        }
+        let engine = self.engine_time(now);
+        if self.config.broken(Sabotage::TellAgain) {
+            let mut record = record.clone();
+            record.told_ms = None;
+            patient.intensity.adopt(now, engine, &record);
+            return;
+        }
+        patient.intensity.adopt(now, engine, record);
     }
 
     /// Another leader's forces: their signals are no person's, and a successor waits them out.
@@ -115,6 +144,10 @@ impl Supervisor {
         for ticket in tickets {
             if let Some(patient) = self.patients.get_mut(&ticket.container) {
                 let until = now + Duration::from_millis(ticket.left_ms).min(TICKET_MAX);
+                if Self::renew_grant(now, patient) {
+                    // It is this very healer that the order went to.
+                    continue;
+                }
                 patient.blocked = Some(until);
                 let life = &patient.life;
                 if !ticket.killing {
@@ -124,6 +157,23 @@ impl Supervisor {
                     patient.announced = Some(until.min(now + ANNOUNCED_MAX));
                 }
             }
+        }
+    }
+
+    /// Another healer's force came to nothing: a stop signal that was taken for its own may have been a
+    /// person's.
+    pub(crate) fn force_ended(&mut self, incident: &Incident) {
+        let nothing = matches!(
+            incident.outcome,
+            IncidentOutcome::Failed | IncidentOutcome::Refused
+        );
+        if let Some(patient) = self.patients.get_mut(&incident.container)
+            && nothing
+            && patient.is_up()
+            && let Some(at) = patient.life.excused_at.take()
+        {
+            patient.begin_stopping(at);
+            self.dirty.insert(incident.container.clone());
         }
     }
 
@@ -143,14 +193,16 @@ impl Supervisor {
             candidate: care.healer,
             healer: false,
             why,
+            held: self.is_held(patient, care),
+            skew_ms: None,
+            pulse_age_ms: None,
         })
     }
 
     fn state(&self, patient: &Patient, now: Instant) -> (MemberState, String) {
         let say = |text: &str| text.to_owned();
-        let runs_well = patient.is_running()
-            && patient.stuck_since.is_none()
-            && patient.info.health != Some(crate::engine::Health::Unhealthy);
+        let runs_well =
+            patient.is_running() && patient.stuck_since.is_none() && !patient.is_unhealthy();
         if patient.intensity.quarantined.is_some() && !runs_well {
             return (MemberState::Quarantined, say("restarted too often"));
         }
@@ -168,8 +220,9 @@ impl Supervisor {
             let why = match () {
                 () if patient.is_stopping(now) => say("being stopped"),
                 () if patient.info.state == crate::engine::ContainerState::Paused => say("paused"),
-                () if patient.info.health == Some(crate::engine::Health::Unhealthy) => {
-                    say("unhealthy")
+                () if patient.is_unhealthy() => say("unhealthy"),
+                () if patient.care.as_ref().is_some_and(|care| care.held) => {
+                    say("held by its label")
                 }
                 () => String::new(),
             };
@@ -177,7 +230,14 @@ impl Supervisor {
         }
         match &patient.exit {
             Some(Exit::Stopped | Exit::StopSeen { .. }) => {
-                (MemberState::Left, say("stopped by a person"))
+                // The engine's own time, to the second; for people.
+                let at = patient
+                    .info
+                    .finished_at
+                    .as_deref()
+                    .and_then(|at| at.get(..19));
+                let at = at.map_or(String::new(), |at| format!(" at {at}Z"));
+                (MemberState::Left, format!("stopped by a person{at}"))
             }
             Some(Exit::Unwitnessed) => (MemberState::Left, say("unwitnessed")),
             Some(Exit::Witnessed { evidence, .. }) => (MemberState::Dead, evidence.clone()),

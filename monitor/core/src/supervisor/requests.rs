@@ -38,8 +38,9 @@ impl Supervisor {
                 self.dirty_all();
                 yes(format!("{ended} holds ended"))
             }
-            Verb::Release { name } => self.release(name),
+            Verb::Release { name } => self.release(now, name),
             Verb::Elect => no("only a leader can hold an election".to_owned()),
+            Verb::Fence { .. } => no("only a leader can fence".to_owned()),
             Verb::Attack { .. } => no("only the chaos monkey attacks".to_owned()),
         }
     }
@@ -68,6 +69,7 @@ impl Supervisor {
 
     fn heal(&mut self, now: Instant, name: &MemberName) -> Outcome {
         let may_force = self.mandate.force_until.is_some();
+        let engine = self.engine_time(now);
         let Some(id) = self.find_named(name) else {
             return self.unknown(name);
         };
@@ -84,7 +86,7 @@ impl Supervisor {
         }
         let evidence = "a person asked".to_owned();
         if patient.is_down() {
-            patient.intensity.clear();
+            patient.intensity.clear(now, engine);
             patient.stopped = None;
             patient.ticket = None;
             patient.exit = Some(Exit::Witnessed {
@@ -131,7 +133,8 @@ impl Supervisor {
         }
     }
 
-    fn release(&mut self, name: &MemberName) -> Outcome {
+    fn release(&mut self, now: Instant, name: &MemberName) -> Outcome {
+        let engine = self.engine_time(now);
         let Some(id) = self.find_named(name) else {
             return self.unknown(name);
         };
@@ -141,7 +144,7 @@ impl Supervisor {
         if patient.intensity.quarantined.is_none() {
             return no(format!("{name} is not in quarantine"));
         }
-        patient.intensity.clear();
+        patient.intensity.clear(now, engine);
         self.unsaved = true;
         self.dirty.insert(id);
         yes(format!("{name} is released"))

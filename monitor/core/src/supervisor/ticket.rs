@@ -6,8 +6,9 @@
 //!   └────▶ Calling(kill) ──▶ Dying ──▶ Calling(start)        (force)
 //! ```
 
+use super::policy::Action;
 use crate::engine::Attachment;
-use crate::id::{CallId, MemberName};
+use crate::id::{CallId, ContainerId, MemberName};
 use crate::message::{Incident, IncidentOutcome, RestartReason};
 use crate::time::Instant;
 use std::collections::BTreeMap;
@@ -25,8 +26,31 @@ pub(super) enum Plan {
     Force {
         gentle: bool,
     },
+    /// Make it anew, on the network of that one.
+    Recreate {
+        network_of: Option<ContainerId>,
+    },
     /// The engine itself is bringing it back.
     Engine,
+}
+
+impl Plan {
+    /// The same for a person: "it would be …".
+    pub(super) fn would(&self, action: Action) -> String {
+        match (self, action) {
+            (_, Action::Notify) => "reported, no more,".to_owned(),
+            (_, Action::Watch) => "left alone".to_owned(),
+            (Self::Force { .. }, Action::Stop) => "killed and left down".to_owned(),
+            (_, Action::Stop) => "left as it is".to_owned(),
+            (Self::Start, _) => "started".to_owned(),
+            (Self::Unpause, _) => "unpaused".to_owned(),
+            (Self::Connect(attachment), _) => format!("connected to {}", attachment.network),
+            (Self::Continue, _) => "continued".to_owned(),
+            (Self::Force { .. }, _) => "killed and started".to_owned(),
+            (Self::Recreate { .. }, _) => "made anew".to_owned(),
+            (Self::Engine, _) => "watched coming back".to_owned(),
+        }
+    }
 }
 
 /// Where it stands.
@@ -67,6 +91,8 @@ pub(crate) struct Ticket {
     pub(super) running: Option<Instant>,
     /// A kill with the stop signal was ordered, and its event is still to come.
     pub(super) own_kill: Option<OwnKill>,
+    /// A stop signal was taken for ours before the engine answered.
+    pub(super) taken: Option<Instant>,
     pub(super) term: u64,
     /// Kills of this ticket so far.
     pub(super) attempts: u32,
@@ -74,6 +100,12 @@ pub(crate) struct Ticket {
     pub(super) answered: Option<Instant>,
     /// The group was told that a force begins.
     pub(super) announced: bool,
+    /// It began with a kill.
+    pub(super) forced: bool,
+    /// After the kill it is made anew on the network of that one, not started.
+    pub(super) then_recreate: Option<ContainerId>,
+    /// Exit code of the end that began it, and whether that was for memory.
+    pub(super) exit: Option<(i64, bool)>,
 }
 
 impl Ticket {
@@ -97,11 +129,39 @@ impl Ticket {
             ordered: None,
             running: None,
             own_kill: None,
+            taken: None,
             term: 0,
             attempts: 0,
             answered: None,
             announced: false,
+            forced: false,
+            then_recreate: None,
+            exit: None,
         }
+    }
+
+    /// What it did, in a word or three.
+    fn action(&self) -> &'static str {
+        match &self.plan {
+            Plan::Start | Plan::Force { .. } if self.forced => "kill and start",
+            Plan::Start => "start",
+            Plan::Force { .. } => "kill and start",
+            Plan::Unpause => "unpause",
+            Plan::Connect(_) => "connect",
+            Plan::Continue => "continue",
+            Plan::Recreate { .. } => "recreate",
+            Plan::Engine => "wait for the engine",
+        }
+    }
+
+    /// That very call is awaited.
+    pub(super) fn is_call(&self, call: CallId) -> bool {
+        matches!(self.phase, Phase::Calling { call: awaited, .. } if awaited == call)
+    }
+
+    /// The order to make it anew is out.
+    pub(super) fn is_recreating(&self) -> bool {
+        matches!(self.plan, Plan::Recreate { .. }) && matches!(self.phase, Phase::Calling { .. })
     }
 
     /// Between our own kill and our own start.
@@ -135,7 +195,10 @@ impl Ticket {
     /// Whether this stop signal is the one that we ordered.
     pub(super) fn take_own_kill(&mut self, now: Instant) -> bool {
         match self.own_kill.take() {
-            Some(OwnKill::Ordered) => true,
+            Some(OwnKill::Ordered) => {
+                self.taken = Some(now);
+                true
+            }
             Some(OwnKill::Answered { until }) => now < until,
             None => false,
         }
@@ -150,12 +213,24 @@ impl Ticket {
         matches!(self.plan, Plan::Force { .. } | Plan::Continue)
     }
 
+    /// Its story so far; the outcome is still open.
+    pub(super) fn story(
+        &self,
+        id: String,
+        name: String,
+        container: ContainerId,
+        by: MemberName,
+        now: Instant,
+    ) -> Incident {
+        self.close(id, name, container, by, IncidentOutcome::Failed, now)
+    }
+
     /// Its story, as it ends now.
     pub(super) fn close(
         &self,
         id: String,
         name: String,
-        container: crate::id::ContainerId,
+        container: ContainerId,
         by: MemberName,
         outcome: IncidentOutcome,
         now: Instant,
@@ -182,6 +257,11 @@ impl Ticket {
                 _ => None,
             },
             outcome,
+            action: self.action().to_owned(),
+            exit_code: self.exit.map(|(code, _)| code),
+            oom: self.exit.is_some_and(|(_, oom)| oom),
+            restarts: 0,
+            at_ms: None,
             notes: BTreeMap::new(),
         }
     }

@@ -40,6 +40,14 @@ pub(crate) struct Bench {
     pub(crate) history_refusals: u32,
     /// A start ends in this error of the engine.
     pub(crate) start_error: Option<EngineError>,
+    /// Nothing but SIGKILL ends a program.
+    pub(crate) stubborn: bool,
+    /// Making anew ends in this error of the engine.
+    pub(crate) recreate_error: Option<EngineError>,
+    /// Those that answer no probe from outside.
+    pub(crate) deaf: Vec<String>,
+    /// Names of containers that were made anew, by their old ids.
+    old: BTreeMap<ContainerId, String>,
     /// A started container dies at once.
     pub(crate) crash_loop: bool,
     /// What the node publishes comes back to it.
@@ -51,7 +59,7 @@ pub(crate) struct Bench {
     pub(crate) log: Vec<(Instant, Effect)>,
     spoken: Instant,
     seq: u64,
-    clock: i64,
+    pub(crate) clock: i64,
 }
 
 pub(crate) fn container(title: &str) -> Container {
@@ -98,6 +106,10 @@ impl Bench {
             answers: true,
             history_refusals: 0,
             start_error: None,
+            stubborn: false,
+            recreate_error: None,
+            deaf: Vec::new(),
+            old: BTreeMap::new(),
             crash_loop: false,
             loops: true,
             voices: BTreeMap::new(),
@@ -265,6 +277,10 @@ impl Bench {
             records: Vec::new(),
             holds: Vec::new(),
             tickets: Vec::new(),
+            fences: Vec::new(),
+            incidents: Vec::new(),
+            interval_ms: 0,
+            unix_ms: 0,
         }
     }
 
@@ -391,7 +407,51 @@ impl Bench {
                     .cloned()
                     .collect(),
             )),
+            EngineCall::Probe { container, .. } => {
+                let title = self.title(&container);
+                let deaf = self.deaf.contains(&title);
+                Ok(EngineReply::Probed(
+                    deaf.then(|| "connection refused".to_owned()),
+                ))
+            }
+            EngineCall::Recreate {
+                container,
+                name,
+                network_of,
+                ..
+            } => {
+                if let Some(error) = &self.recreate_error {
+                    return Err(error.clone());
+                }
+                let mut anew = self
+                    .containers
+                    .remove(&name)
+                    .unwrap_or_else(|| self::container(&name));
+                self.clock += 1_000_000;
+                self.old.insert(container.clone(), name.clone());
+                anew.id = ContainerId(format!("{:0>64}", self.clock));
+                anew.state = ContainerState::Running;
+                anew.started_at = Some(format!("s{}", self.clock));
+                anew.finished_at = None;
+                if let Some(owner) = network_of {
+                    anew.network_mode = format!("container:{owner}");
+                }
+                let id = anew.id.clone();
+                self.containers.insert(name.clone(), anew);
+                events.push(self.make_event(&name, EventKind::Create));
+                events.push(self.make_event(&name, EventKind::Start));
+                events.push(EngineEvent {
+                    at: self.clock,
+                    container,
+                    name: name.clone(),
+                    kind: EventKind::Destroy,
+                });
+                Ok(EngineReply::Recreated(id))
+            }
             EngineCall::Start { container, .. } => {
+                if !self.containers.values().any(|c| c.id == container) {
+                    return Err(EngineError::Gone);
+                }
                 if let Some(error) = &self.start_error {
                     return Err(error.clone());
                 }
@@ -411,7 +471,7 @@ impl Bench {
                 events.push(self.make_event(&title, EventKind::Kill { signal }));
                 if signal == 18 {
                     self.edit(&title, |c| c.process_state = Some('S'));
-                } else {
+                } else if signal == 9 || !self.stubborn {
                     self.end(&title, 137);
                     events.push(self.make_event(&title, EventKind::Die { exit_code: 137 }));
                 }
@@ -438,12 +498,8 @@ impl Bench {
     }
 
     fn title(&self, id: &ContainerId) -> String {
-        self.containers
-            .values()
-            .find(|c| c.id == *id)
-            .unwrap()
-            .name
-            .clone()
+        let known = self.containers.values().find(|c| c.id == *id);
+        known.map_or_else(|| self.old[id].clone(), |c| c.name.clone())
     }
 
     /// Orders (not questions) given since the log was cleared, as words.
@@ -461,6 +517,7 @@ impl Bench {
                 EngineCall::Kill {
                     container, signal, ..
                 } => Some(format!("kill {signal} {}", self.title(container))),
+                EngineCall::Recreate { name, .. } => Some(format!("recreate {name}")),
                 EngineCall::Unpause { container, .. } => {
                     Some(format!("unpause {}", self.title(container)))
                 }

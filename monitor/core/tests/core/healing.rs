@@ -3,7 +3,7 @@
 use crate::bench::{Bench, container, millis, name, seconds};
 use planaria_core::effect::Effect;
 use planaria_core::engine::{
-    Attachment, ContainerState, EngineError, EventKind, Health, RestartPolicy,
+    Attachment, ContainerState, EngineCall, EngineError, EventKind, Health, RestartPolicy,
 };
 use planaria_core::input::Input;
 use planaria_core::message::{IncidentOutcome, MemberState, RestartReason};
@@ -217,6 +217,35 @@ fn one_that_comes_back_as_another_incarnation_is_spared() {
     assert_eq!(bench.orders().len(), 1);
 }
 
+/// What is asked of the engine between the event of a death and the order to start.
+#[test]
+fn a_death_that_was_heard_at_once_leads_to_its_start_without_a_look() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.lose_engine();
+    bench.reconnect_engine();
+    let began = bench.now;
+    bench.pass(seconds(15));
+    // The engine's clock goes on as ours does.
+    bench.clock += i64::try_from(bench.now.since(began).as_nanos()).unwrap();
+    bench.log.clear();
+    bench.kill("plain-1");
+    let asked: Vec<&EngineCall> = bench
+        .log
+        .iter()
+        .filter_map(|(_, effect)| match effect {
+            Effect::Engine { request, .. } => Some(request),
+            _ => None,
+        })
+        .collect();
+    let EngineCall::Start { expect, .. } = asked[0] else {
+        panic!("{asked:?}");
+    };
+    // A life ends once: its beginning names its end.
+    assert!(expect.started_at.is_some() && expect.finished_at.is_none());
+    assert_eq!(expect.name.as_deref(), Some("plain-1"));
+    assert!(!expect.states.contains(&ContainerState::Running));
+}
+
 #[test]
 fn without_the_token_nothing_that_runs_is_forced() {
     let mut patient = container("plain-1");
@@ -258,12 +287,12 @@ fn bench_beat(boot: u64, number: u64) -> planaria_core::message::Beat {
 #[test]
 fn a_leader_that_was_frozen_acts_on_nothing_when_it_wakes() {
     let mut bench = Bench::leader(vec![container("plain-1"), container("worker-1")]);
-    bench.now = bench.now + seconds(20);
-    // The events of that time come all at once; by now somebody healed it.
     let kill = bench.make_event("plain-1", EventKind::Kill { signal: 9 });
     let die = bench.make_event("plain-1", EventKind::Die { exit_code: 137 });
     let start = bench.make_event("plain-1", EventKind::Start);
     bench.begin("plain-1");
+    // The events of that time come all at once; by now somebody healed it.
+    bench.now = bench.now + seconds(20);
     bench.loops = false;
     for event in [kill, die, start] {
         bench.feed(Input::Engine(event));

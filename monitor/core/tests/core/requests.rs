@@ -163,13 +163,11 @@ fn a_release_is_heard_by_those_that_do_not_lead() {
     bench.engine(vec![container("plain-1")]);
     bench.feed(Input::BrokerConnected);
     let mut beat = bench.beat_of("healer-3", 3, 5);
-    beat.records.push(planaria_core::message::PatientRecord {
-        container: container("plain-1").id,
-        name: "plain-1".into(),
-        stopped: None,
-        restarts_ms_ago: vec![5000, 4000, 3000, 2000, 1000],
-        quarantined_ms: Some(500),
-    });
+    let id = container("plain-1").id;
+    let mut record = planaria_core::message::PatientRecord::of(id, "plain-1".into());
+    record.restarts_ms_ago = vec![5000, 4000, 3000, 2000, 1000];
+    record.quarantined_ms = Some(500);
+    beat.records.push(record);
     bench.say("healer-3", 3, Body::Beat(Box::new(beat.clone())));
     beat.records.clear();
     bench.say("healer-3", 3, Body::Beat(Box::new(beat)));

@@ -43,9 +43,11 @@ macro_rules! for_each_scenario {
             crash_loop_is_quarantined
             created_is_nobodys_patient
             death_that_history_shows_is_healed
+            dependants_do_not_wait_for_ever
             docker_policy_is_not_doubled
             docker_restart_is_left_alone
             docker_stop_is_left_alone
+            early_resign_spares_nobody
             elect_moves_the_office_in_order
             engine_restart_brings_everything_back_once
             engine_restart_under_live_restore_harms_nobody
@@ -70,12 +72,15 @@ macro_rules! for_each_scenario {
             lost_token_is_seeded_again
             mass_silence_is_about_the_observer
             new_leader_hears_workers_at_once
+            one_without_a_monitor_recovers_while_the_broker_is_away
             oneoff_is_nobodys_patient
             oom_of_a_child_is_not_death
             paused_broker_is_unpaused
             paused_is_unpaused_after_grace
             paused_leader_wakes_and_acts_on_nothing
+            quarantine_is_told_once_whoever_leads
             quarantine_survives_a_change_of_leader
+            quiet_group_keeps_its_leader
             recreate_is_not_touched
             removal_of_the_dead_is_not_healed
             reset_connections_make_no_second_force_user

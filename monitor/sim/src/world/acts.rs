@@ -7,9 +7,11 @@ use planaria_core::engine::{ContainerState, EventKind};
 use planaria_core::id::{MemberName, RequestId};
 use planaria_core::input::Input;
 use planaria_core::message::{LastWords, Verb};
+use serde::{Deserialize, Serialize};
 
 /// One act.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Act {
     /// `docker kill -s N`.
     Kill(String, i32),
@@ -154,7 +156,7 @@ impl World {
                 if cont.truth.will != Will::Run {
                     // Else nobody can tell this start from one by the engine's own policy.
                     cont.truth.died = false;
-                    cont.truth.restarts.clear();
+                    cont.truth.forget_restarts();
                 }
                 cont.truth.will = Will::Run;
                 self.begin_start(index, None);
@@ -290,7 +292,10 @@ impl World {
             Act::LoseToken => self.broker.lose_token(),
             Act::SlowBroker(ms) => self.broker.slow = ms * MS,
             Act::SlowEngine(ms) => self.engine.slow = ms * MS,
-            Act::Refuse(per_mille) => self.engine.refuse = per_mille,
+            Act::Refuse(per_mille) => {
+                self.disturbed = Some(self.now);
+                self.engine.refuse = per_mille;
+            }
             Act::LoseEvents(per_mille) => self.engine.lose = per_mille,
             Act::Window(ms) => self.engine.window = ms * MS,
             Act::BreakStream(name) => {
@@ -303,6 +308,7 @@ impl World {
             }
             Act::EngineGone => self.engine_is_down(),
             Act::SetClock(seconds) => {
+                self.disturbed = Some(self.now);
                 self.engine.wall = seconds * i64::try_from(S).unwrap_or(i64::MAX);
             }
             Act::Ask(name, verb) => self.ask(&name, verb),
@@ -323,7 +329,7 @@ impl World {
             && let Some(target) = self.find(name.as_str())
         {
             self.conts[target].truth.asked = true;
-            self.conts[target].truth.restarts.clear();
+            self.conts[target].truth.forget_restarts();
         }
         self.ledger.asked(id.clone(), verb.clone());
         self.work(
@@ -354,8 +360,11 @@ impl World {
                 Some(Verb::Hold { names, for_s, .. }) => {
                     let until = now + for_s * S;
                     self.each_named(&names, |cont| {
-                        cont.truth.held_since = Some(now);
-                        cont.truth.held_until = Some(until);
+                        let held = cont.truth.held_until.filter(|at| *at > now);
+                        if held.is_none() {
+                            cont.truth.held_since = Some(now);
+                        }
+                        cont.truth.held_until = held.max(Some(until));
                     });
                 }
                 Some(Verb::Resume { names }) => {

@@ -5,6 +5,7 @@ use crate::broker::{ConnId, Op};
 use crate::check::Rule;
 use crate::clock::{EPOCH, MS};
 use crate::container::Kind;
+use crate::recording::Beginning;
 use planaria_core::effect::Effect;
 use planaria_core::engine::EngineError;
 use planaria_core::id::{BootId, CallId, ChannelId};
@@ -55,6 +56,8 @@ pub(crate) struct Proc {
     /// When it could see and act again after a freeze or start.
     pub(crate) awake_since: u64,
     pub(crate) leaving: bool,
+    /// When a leader's beat reached it last.
+    pub(crate) beat_heard: Option<u64>,
     seq: u64,
     channels: u64,
     turn: u64,
@@ -99,10 +102,30 @@ impl World {
         let saved = (cont.kind == Kind::Healer)
             .then(|| self.volumes.get(name.as_str()).cloned())
             .flatten();
+        if cont.kind == Kind::Healer {
+            self.disturbed = Some(self.now);
+        }
         let boot = BootId(self.rng.random());
         let seed = self.rng.random();
         let config = NodeConfig::from_settings(&self.stage.settings, name, Some(id), role);
+        #[cfg(feature = "sabotage")]
+        let config = NodeConfig {
+            sabotage: self.stage.core,
+            ..config
+        };
         let now = self.instant();
+        if self.is_recorded(index) {
+            let beginning = Beginning {
+                config: config.clone(),
+                boot,
+                saved: saved.clone(),
+                seed,
+                start: now,
+            };
+            if let Err(error) = self.recorder.begin(beginning) {
+                self.violate(Rule::Recording, || error.to_string());
+            }
+        }
         self.procs[index] = Some(Proc {
             life,
             boot,
@@ -116,6 +139,7 @@ impl World {
             pending: BTreeSet::new(),
             awake_since: self.now,
             leaving: false,
+            beat_heard: None,
             seq: 0,
             channels: 0,
             turn: 0,
@@ -139,6 +163,7 @@ impl World {
         let Some(proc) = self.procs[index].take() else {
             return;
         };
+        self.links_lost.insert((index, proc.life), self.now);
         if let Link::Up(conn) = proc.link {
             self.hang_up(conn);
         }
@@ -241,6 +266,7 @@ impl World {
         }
         proc.link = Link::Down;
         proc.token = None;
+        self.links_lost.insert((index, life), self.now);
         let retry = self.draw(50 * MS, 500 * MS);
         self.after(retry, Event::Connect { proc: index, life });
         self.feed(
@@ -303,10 +329,22 @@ impl World {
         } else {
             String::new()
         };
+        let recorded = self.is_recorded(index).then(|| input.clone());
+        let heard =
+            matches!(&input, Input::Message(envelope) if matches!(envelope.body, Body::Beat(_)));
+        let at = self.now;
         let Some(proc) = self.procs[index].as_mut() else {
             return;
         };
+        if heard {
+            proc.beat_heard = Some(at);
+        }
         let effects = proc.node.handle(now, input);
+        if let Some(input) = recorded
+            && let Err(error) = self.recorder.step(now, input, &effects)
+        {
+            self.violate(Rule::Recording, || error.to_string());
+        }
         if !quiet || !effects.is_empty() {
             let count = effects.len();
             let name = &self.conts[index].facts.name;
@@ -323,6 +361,10 @@ impl World {
             self.perform(index, effect);
         }
         self.rearm(index);
+    }
+
+    fn is_recorded(&self, index: usize) -> bool {
+        self.stage.record.as_ref() == Some(&self.conts[index].facts.name)
     }
 
     pub(crate) fn rearm(&mut self, index: usize) {
@@ -416,6 +458,7 @@ impl World {
                 self.volumes.insert(name, saved);
             }
             Effect::Answer { id, outcome } => self.answered(index, &id, outcome),
+            Effect::Mandatory { .. } | Effect::ConsumeOrders { .. } | Effect::Hook { .. } => {}
             Effect::Log(line) => {
                 let now = self.now;
                 let name = &self.conts[index].facts.name;

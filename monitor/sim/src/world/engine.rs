@@ -47,6 +47,14 @@ pub(crate) struct EngineModel {
     stamp: i64,
 }
 
+impl EngineModel {
+    /// A slow engine lets questions time out, and whoever believes a stop only when it still answers asks
+    /// again and again.
+    pub(crate) const fn slowest(&self) -> u64 {
+        3 * self.slow
+    }
+}
+
 impl World {
     /// The engine's wall clock; its stamps never repeat.
     fn wall(&mut self) -> i64 {
@@ -108,7 +116,12 @@ impl World {
                 continue;
             }
             if self.engine.lose > 0 && self.chance(self.engine.lose) {
+                let pause = matches!(event.kind, EventKind::Pause | EventKind::Unpause);
                 self.conts[index].truth.tainted |= tells_of_an_end;
+                self.conts[index].truth.pause_lost |= pause;
+                if tells_of_an_end || event.kind == EventKind::Start {
+                    self.conts[index].truth.lost = Some(self.now);
+                }
                 continue;
             }
             heard = true;
@@ -129,6 +142,9 @@ impl World {
             );
         }
         self.conts[index].truth.tainted |= tells_of_an_end && !heard;
+        if !heard {
+            self.conts[index].truth.lost = Some(self.now);
+        }
     }
 
     fn remember(&mut self, event: Option<EngineEvent>) {
@@ -173,6 +189,7 @@ impl World {
         }
         proc.stream = false;
         let life = proc.life;
+        self.disturbed = Some(self.now);
         self.work(
             index,
             life,
@@ -221,9 +238,14 @@ impl World {
         for index in 0..self.procs.len() {
             self.stream_breaks(index);
         }
+        let believed = STOP_BELIEVED + self.engine.slowest();
         for cont in &mut self.conts {
             // A stop is believed once the engine has answered for a while after it (rule 6).
-            if matches!(cont.truth.will, Will::Stopped(at) if self.now - at < STOP_BELIEVED) {
+            if matches!(cont.truth.will, Will::Stopped(at) if self.now - at < believed) {
+                cont.truth.will = Will::Open;
+            }
+            // Whoever asked for a stop that it did not answer was told that it failed.
+            if cont.stop.take().is_some() {
                 cont.truth.will = Will::Open;
             }
         }

@@ -92,7 +92,7 @@ impl World {
         cont.nature.start_failures = cont.nature.start_failures.saturating_sub(1);
         if cont.truth.died {
             // An attempt is an attempt.
-            cont.truth.restarts.push_back(now);
+            cont.truth.refused.push(now);
         } else {
             // A person's own start failed, and the person was told.
             cont.truth.will = Will::Open;
@@ -117,6 +117,10 @@ impl World {
         let cont = &mut self.conts[index];
         cont.starting = false;
         if cont.removed || down || cont.removing {
+            if down && !cont.truth.died {
+                // The engine went in the middle of a person's start, and the person was told.
+                cont.truth.will = Will::Open;
+            }
             self.answer_waiters(index, &Err(EngineError::Gone));
             return;
         }
@@ -141,6 +145,8 @@ impl World {
         cont.facts.error.clear();
         cont.facts.process_state = Some('S');
         cont.truth.tainted = false;
+        cont.truth.pause_lost = false;
+        cont.truth.paused_before = false;
         cont.truth.asked = false;
         self.judge(index);
         self.emit(index, EventKind::Start);
@@ -367,6 +373,10 @@ impl World {
         }
         let before = cont.freeze;
         cont.freeze = if on { before | bit } else { before & !bit };
+        if bit == freeze::PAUSED {
+            cont.truth.paused_before |= !on;
+            cont.truth.paused_since = on.then_some(now);
+        }
         cont.facts.state = if cont.freeze & freeze::PAUSED != 0 {
             ContainerState::Paused
         } else {
@@ -485,7 +495,7 @@ impl World {
             // Also within a restart: until its start comes it is stopped.
             self.conts[index].truth.will = Will::Stopped(now);
         }
-        self.conts[index].truth.restarts.clear();
+        self.conts[index].truth.forget_restarts();
         self.after_stop(index, stop.then);
     }
 

@@ -12,6 +12,8 @@ use crate::broker::{Broker, ConnId, Op};
 use crate::check::{Ledger, Rule};
 use crate::clock::{EPOCH, MS, S};
 use crate::container::{Cont, Kind, Spec, Then};
+use crate::plan::Planned;
+use crate::recording::Recorder;
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
 pub use acts::Act;
@@ -41,8 +43,13 @@ pub struct Stage {
     pub solo: bool,
     /// A rule that is broken on purpose.
     pub sabotage: Option<Sabotage>,
+    /// A rule that every core breaks by itself.
+    #[cfg(feature = "sabotage")]
+    pub core: Option<planaria_core::Sabotage>,
     /// Keep the story as text.
     pub trace: bool,
+    /// Record what this process is told, as a monitor with a `STATE_DIR` does.
+    pub record: Option<String>,
 }
 
 impl Stage {
@@ -69,7 +76,10 @@ impl Stage {
             settings: Settings::default(),
             solo: false,
             sabotage: None,
+            #[cfg(feature = "sabotage")]
+            core: None,
             trace: false,
+            record: None,
         }
     }
 
@@ -248,8 +258,16 @@ pub struct World {
     pub(crate) datagram_loss: u32,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
+    /// When something last kept a healer from seeing and dating every start for itself.
+    pub(crate) disturbed: Option<u64>,
+    /// When a process lost its connection to the broker last, or ended.
+    pub(crate) links_lost: BTreeMap<(usize, u64), u64>,
     /// Callers that wait for a start under way: container, process, answer.
     pub(crate) waiters: Vec<(usize, usize, Reply)>,
+    /// What is thrown at it, where that is to be written down.
+    pub(crate) script: Option<Vec<Planned>>,
+    /// What the process that is recorded was told since its last boot.
+    pub(crate) recorder: Recorder,
     heap: BinaryHeap<Reverse<Due>>,
     scheduled: u64,
     handled: u64,
@@ -273,7 +291,11 @@ impl World {
             datagram_loss: 0,
             ledger: Ledger::default(),
             trace: Trace::new(stage.trace),
+            disturbed: None,
+            links_lost: BTreeMap::new(),
             waiters: Vec::new(),
+            script: None,
+            recorder: Recorder::default(),
             heap: BinaryHeap::new(),
             scheduled: 0,
             handled: 0,

@@ -4,6 +4,7 @@ use super::{Act, Event, World};
 use crate::check::{Deed, Rule, Violation};
 use crate::clock::{S, nanos};
 use crate::container::{Cont, Kind, Will};
+use crate::plan::Planned;
 use anyhow::{Context, Result, bail};
 use planaria_core::engine::{ContainerState, EventKind};
 use planaria_core::id::MemberName;
@@ -25,12 +26,21 @@ impl World {
 
     /// Something happens now.
     pub fn happens(&mut self, act: Act) {
+        self.write_down(self.now, false, &act);
         self.act(act);
     }
 
     /// Something will happen.
     pub fn later(&mut self, delay: Duration, act: Act) {
+        self.write_down(self.now.saturating_add(nanos(delay)), true, &act);
         self.after(nanos(delay), Event::Act(act));
+    }
+
+    fn write_down(&mut self, at: u64, follows: bool, act: &Act) {
+        if let Some(script) = &mut self.script {
+            let act = act.clone();
+            script.push(Planned { at, follows, act });
+        }
     }
 
     /// Lets time pass until it is so; says how long it took.
@@ -110,6 +120,15 @@ impl World {
             .iter()
             .flatten()
             .map(move |proc| proc.node.status(now))
+    }
+
+    fn statuses_of_the_well(&self) -> impl Iterator<Item = Status> {
+        let now = self.instant();
+        self.procs
+            .iter()
+            .zip(&self.conts)
+            .filter(|(_, cont)| cont.well())
+            .filter_map(move |(proc, _)| Some(proc.as_ref()?.node.status(now)))
     }
 
     /// What one monitor says of itself.
@@ -226,6 +245,32 @@ impl World {
             .count()
     }
 
+    /// What the engine said of a container, oldest first, in the words of its recordings: `kill-9`,
+    /// `die-137`, `stop`, `start`, …; without its making and its health.
+    #[must_use]
+    pub fn told_of(&self, id: &str) -> Vec<String> {
+        let told = self.engine.ring.iter().flatten();
+        told.filter(|event| event.container.as_str() == id)
+            .filter_map(|event| match &event.kind {
+                EventKind::Kill { signal } => Some(format!("kill-{signal}")),
+                EventKind::Die { exit_code } => Some(format!("die-{exit_code}")),
+                EventKind::Start => Some("start".into()),
+                EventKind::Stop => Some("stop".into()),
+                EventKind::Pause => Some("pause".into()),
+                EventKind::Unpause => Some("unpause".into()),
+                EventKind::Destroy => Some("destroy".into()),
+                EventKind::Oom => Some("oom".into()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The recording of the process that [`Stage::record`](super::Stage::record) names, since its last boot.
+    #[must_use]
+    pub fn recording(&self) -> &str {
+        self.recorder.text()
+    }
+
     /// A healer that does not lead, the lowest of them.
     ///
     /// # Errors
@@ -267,11 +312,15 @@ impl World {
     pub fn wrongs(&self) -> Vec<String> {
         let mut wrongs = Vec::new();
         let leader = self.leader();
-        let table = leader
-            .as_deref()
-            .and_then(|name| self.status(name))
-            .map(|status| status.members)
-            .unwrap_or_default();
+        let table = match leader.as_deref() {
+            Some(name) => self.status(name).map(|status| status.members),
+            // Where the broker is in quarantine nobody leads, and each healer knows.
+            None => self
+                .statuses_of_the_well()
+                .map(|s| s.members)
+                .max_by_key(Vec::len),
+        };
+        let table = table.unwrap_or_default();
         let view = |name: &str| {
             table
                 .iter()
@@ -313,6 +362,19 @@ impl World {
         wrongs
     }
 
+    /// In quarantine, as some healer says, and rightly.
+    fn is_left_down(&self, index: usize) -> bool {
+        let cont = &self.conts[index];
+        let name = cont.facts.name.as_str();
+        let said = self.statuses_of_the_well().any(|status| {
+            status
+                .members
+                .iter()
+                .any(|view| view.name.as_str() == name && view.state == MemberState::Quarantined)
+        });
+        said && !cont.lives() && self.could_be_quarantined(cont)
+    }
+
     fn is_held(&self, cont: &Cont) -> bool {
         cont.truth.held_until.is_some_and(|until| self.now < until)
     }
@@ -320,8 +382,14 @@ impl World {
     fn could_be_quarantined(&self, cont: &Cont) -> bool {
         // A person's start of what Docker was restarting cannot be told from Docker's own.
         let starts = usize::try_from(cont.life).unwrap_or(usize::MAX);
-        let restarts =
-            cont.restarts_within(self.now, QUARANTINE_MEMORY) + cont.truth.failures.len();
+        let restarts = cont.restarts_within(self.now, QUARANTINE_MEMORY)
+            + cont.truth.failures.len()
+            + cont.truth.refused.len();
+        // Where a stop was not heard by all, some still count what was before it.
+        let restarts = match cont.truth.lost {
+            Some(_) => starts + cont.truth.failures.len() + cont.truth.refused.len(),
+            None => restarts,
+        };
         starts.max(restarts) >= self.stage.settings.restart_limit as usize
     }
 
@@ -351,10 +419,10 @@ impl World {
             .conts
             .iter()
             .any(|cont| cont.kind == Kind::Healer && cont.lives());
-        let stranded = !healers || broker.is_some_and(|index| self.unwitnessed(index));
+        let stranded = !healers
+            || broker.is_some_and(|index| self.unwitnessed(index) || self.is_left_down(index));
         if stranded {
             // It waits for a person, and so does the token.
-
             wrongs.retain(|wrong| wrong.contains("although it was stopped"));
         } else if offices.len() != 1 {
             wrongs.push(format!("in office: {offices:?}"));
@@ -372,8 +440,9 @@ impl World {
                     self.leader()
                 ));
             }
+            // One that hangs (in quarantine, or held) cannot be asked.
             let unaware: Vec<_> = self
-                .statuses()
+                .statuses_of_the_well()
                 .filter(|status| status.leader.as_ref() != highest.as_ref())
                 .map(|status| format!("{} says {:?}", status.node, status.leader))
                 .collect();

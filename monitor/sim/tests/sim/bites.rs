@@ -16,6 +16,8 @@ fn caught(sabotage: Sabotage) -> Vec<Rule> {
         Sabotage::StartTheStopped | Sabotage::StartTheStopping => {
             world.happens(Act::Stop("plain-1".into()));
         }
+        Sabotage::CarelessCalls => world.happens(Act::Kill("worker-1".into(), 9)),
+        Sabotage::ThawAtOnce => world.happens(Act::Pause("plain-1".into())),
         Sabotage::StartTheHeld => {
             let names = vec!["plain-1".to_owned().try_into().expect("a name")];
             let verb = Verb::Hold {

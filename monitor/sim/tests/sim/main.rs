@@ -56,7 +56,7 @@ fn disasters_at_random_break_no_rule() {
 
 /// Seeds that once found a fault in the core, or in what was asked of it. As the core changes, so does
 /// what they show; the faults themselves have tests of their own beside the core.
-const ONCE_BROKEN: [(&[u64], &str); 11] = [
+const ONCE_BROKEN: [(&[u64], &str); 13] = [
     (
         &[3159, 4080],
         "a stop signal was forgotten where the start before it had been missed",
@@ -98,6 +98,14 @@ const ONCE_BROKEN: [(&[u64], &str); 11] = [
         &[3585, 4223, 4324],
         "checker: so do starts that the engine refused",
     ),
+    (
+        &[2921, 3980],
+        "core: an excuse taken back late ended a person's stop early",
+    ),
+    (
+        &[1099],
+        "checker: an alert that waits for the broker was told when it was spoken",
+    ),
 ];
 
 #[test]
@@ -134,3 +142,8 @@ fn every_story_has_a_name_and_a_claim() {
 }
 
 mod bites;
+mod core_bites;
+mod documented;
+mod plans;
+mod recorded;
+mod shrinks;

@@ -1,44 +1,20 @@
-//! Disasters at random: each seed enables some kinds of fault (swarm testing), throws them for a while,
-//! then everything is mended, and what should live must live again within a bound.
+//! What is thrown at the world: each kind of fault, and what must not be taken away by it.
 
-use crate::check::Violation;
 use crate::clock::S;
-use crate::container::{Kind, Spec, freeze};
-use crate::sabotage::Sabotage;
-use crate::world::{Act, Stage, World};
-use planaria_core::engine::RestartPolicy;
+use crate::container::{Kind, freeze};
+use crate::world::{Act, World};
 use planaria_core::message::Verb;
+use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
 use std::time::Duration;
 
-/// After the last fault everything is as it should be within this: the longest back-off (60 s), a
-/// challenge after two spans of stability (30 s each), an election and a few probes.
-pub const HEALS_WITHIN: Duration = Duration::from_secs(180);
-
-/// How one seed ended.
-#[derive(Debug)]
-pub struct Report {
-    /// The seed.
-    pub seed: u64,
-    /// Hash of everything that happened.
-    pub hash: u64,
-    /// How many events were handled.
-    pub events: u64,
-    /// How much time was simulated.
-    pub time: Duration,
-    /// What was broken.
-    pub violations: Vec<Violation>,
-    /// The story, where it was asked for.
-    pub story: Vec<String>,
-    /// What healers did.
-    pub deeds: usize,
-}
+/// The broker of every random world.
+pub(super) const BROKER: &str = "rabbitmq";
 
 /// The kinds of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     Kill,
     Term,
     Crash,
@@ -77,7 +53,7 @@ enum Fault {
     Hold,
 }
 
-const FAULTS: &[Fault] = &[
+pub(super) const FAULTS: &[Fault] = &[
     Fault::Kill,
     Fault::Term,
     Fault::Crash,
@@ -116,55 +92,6 @@ const FAULTS: &[Fault] = &[
     Fault::Hold,
 ];
 
-/// Runs one seed from the first container to the last check.
-#[must_use]
-pub fn run_seed(seed: u64, trace: bool, sabotage: Option<Sabotage>) -> Report {
-    // The plan has a source of its own: a change in the world does not change what is thrown at it.
-    let mut dice = SmallRng::seed_from_u64(seed ^ 0x5eed_5eed_5eed_5eed);
-    let mut stage = Stage::of(
-        dice.random_range(2..=3),
-        dice.random_range(1..=3),
-        dice.random_range(1..=2),
-    );
-    let mut modest = Spec::new("plain-9", Kind::Plain);
-    modest.policy = RestartPolicy::No;
-    stage.containers.push(modest);
-    stage.trace = trace;
-    stage.sabotage = sabotage;
-    let mut world = World::new(seed, stage);
-    let share = dice.random_range(5..=40);
-    let enabled: Vec<Fault> = FAULTS
-        .iter()
-        .copied()
-        .filter(|_| dice.random_range(0..100) < share)
-        .collect();
-    world.run_for(Duration::from_secs(dice.random_range(5..40)));
-    let end = world.now + dice.random_range(30..120) * S;
-    let pace = dice.random_range(500..10_000);
-    while world.now < end && !world.ledger.stopped() {
-        world.run_for(Duration::from_millis(dice.random_range(1..=pace)));
-        if let Some(fault) = enabled.choose(&mut dice) {
-            throw(&mut world, &mut dice, *fault);
-        }
-    }
-    mend_all(&mut world);
-    world.run_for(HEALS_WITHIN);
-    world.check_liveness();
-    report(seed, &world)
-}
-
-pub(crate) fn report(seed: u64, world: &World) -> Report {
-    Report {
-        seed,
-        hash: world.trace.hash(),
-        events: world.events(),
-        time: world.time(),
-        violations: world.ledger.violations.clone(),
-        story: world.trace.lines().map(str::to_owned).collect(),
-        deeds: world.deeds().count(),
-    }
-}
-
 fn pick(world: &World, dice: &mut SmallRng, kinds: &[Kind]) -> Option<String> {
     let names: Vec<_> = world
         .conts
@@ -183,7 +110,10 @@ fn may_fall(world: &World, name: &str) -> bool {
         .iter()
         .filter(|cont| {
             let stuck = cont.freeze & !freeze::DESCHEDULED != 0;
-            cont.kind == Kind::Healer && cont.lives() && !stuck && cont.facts.name != name
+            // One that is being ended, and sleeps over it, lives no longer than one that does not.
+            let ending = cont.stop.is_some() || !cont.pending_signals.is_empty();
+            let stays = cont.lives() && !stuck && !ending;
+            cont.kind == Kind::Healer && stays && cont.facts.name != name
         })
         .count();
     let Some(index) = world.find(name) else {
@@ -199,12 +129,44 @@ fn may_fall(world: &World, name: &str) -> bool {
     }
 }
 
+/// A signal cancels Docker's policy: one healer at least must be brought back by Docker.
+fn one_comes_back(world: &World) -> bool {
+    world
+        .conts
+        .iter()
+        .any(|cont| cont.kind == Kind::Healer && cont.lives() && !cont.manual)
+}
+
+/// Whether a planned act leaves the group what it is owed, whatever happened (or did not) before it.
+pub(super) fn permitted(world: &World, act: &Act) -> bool {
+    match act {
+        Act::Deschedule(name) if name == BROKER => true,
+        Act::Kill(name, _)
+        | Act::Crash(name, _)
+        | Act::Stop(name)
+        | Act::Restart(name)
+        | Act::Recreate(name)
+        | Act::Remove(name)
+        | Act::Pause(name)
+        | Act::Commit(name)
+        | Act::Deschedule(name)
+        | Act::Hang(name)
+        | Act::OomChild(name)
+        | Act::Oom(name)
+        | Act::Sicken(name)
+        | Act::CrashLoop(name, _)
+        | Act::FailStarts(name, _) => may_fall(world, name),
+        Act::RestartEngine(..) => one_comes_back(world),
+        _ => true,
+    }
+}
+
 fn span(dice: &mut SmallRng) -> Duration {
     // Many short ones, some long: the interesting spans lie on a logarithmic scale.
     Duration::from_millis(100 << dice.random_range(0..8))
 }
 
-fn throw(world: &mut World, dice: &mut SmallRng, fault: Fault) {
+pub(super) fn throw(world: &mut World, dice: &mut SmallRng, fault: Fault) {
     match fault {
         Fault::KillBroker
         | Fault::FreezeBroker
@@ -300,7 +262,7 @@ fn throw_at_container(world: &mut World, dice: &mut SmallRng, fault: Fault) {
 
 fn throw_at_wires(world: &mut World, dice: &mut SmallRng, fault: Fault) {
     let wait = span(dice);
-    let broker = "rabbitmq".to_owned();
+    let broker = BROKER.to_owned();
     let Some(one) = pick(world, dice, &[Kind::Healer, Kind::Member]) else {
         return;
     };
@@ -366,12 +328,7 @@ fn throw_at_engine(world: &mut World, dice: &mut SmallRng, fault: Fault) {
         }
         Fault::RestartEngine => {
             let live_restore = dice.random_bool(0.5);
-            // A signal cancels Docker's policy: one healer at least must be brought back by Docker.
-            let one_comes_back = world
-                .conts
-                .iter()
-                .any(|cont| cont.kind == Kind::Healer && cont.lives() && !cont.manual);
-            if one_comes_back {
+            if one_comes_back(world) {
                 world.happens(Act::RestartEngine(live_restore, dice.random_range(1..10)));
             }
         }
@@ -392,37 +349,5 @@ fn throw_at_engine(world: &mut World, dice: &mut SmallRng, fault: Fault) {
             }
         }
         _ => {}
-    }
-}
-
-/// The faults stop: what stands between people and their will is taken away, nothing is healed for them.
-fn mend_all(world: &mut World) {
-    world.happens(Act::LoseDatagrams(0));
-    world.happens(Act::SlowBroker(0));
-    world.happens(Act::SlowEngine(0));
-    world.happens(Act::Refuse(0));
-    world.happens(Act::LoseEvents(0));
-    world.happens(Act::Window(0));
-    for name in world.cut_broker.clone() {
-        world.happens(Act::Join(name));
-    }
-    for (from, to) in world.cut_direct.clone() {
-        world.happens(Act::JoinDirect(from, to));
-    }
-    let names: Vec<_> = world
-        .stage
-        .containers
-        .iter()
-        .map(|spec| spec.name.clone())
-        .collect();
-    for name in names {
-        world.happens(Act::Reschedule(name.clone()));
-        if let Some(index) = world.find(&name) {
-            let nature = &mut world.conts[index].nature;
-            nature.crash_after = None;
-            nature.start_failures = 0;
-            nature.sick = false;
-            world.judge(index);
-        }
     }
 }
