@@ -40,6 +40,8 @@ pub struct Config {
     pub replica_retries: u32,
     /// The only region that requests may be signed for; none takes any.
     pub region: Option<String>,
+    /// The domain before which buckets may stand in the host's name.
+    pub domain: Option<String>,
     /// How long a chunk is, in bytes.
     pub chunk_size: usize,
     /// The longest object, in bytes.
@@ -150,6 +152,7 @@ impl Config {
             write_quorum: small(settings.write_quorum),
             replica_retries: settings.replica_write_retries,
             region: settings.s3_region.clone(),
+            domain: settings.s3_domain.clone(),
             chunk_size: usize::try_from(settings.chunk_size.0).unwrap_or(usize::MAX),
             max_object_size: settings.max_object_size.0,
             fsync: settings.fsync,

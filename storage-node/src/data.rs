@@ -1,14 +1,16 @@
 //! Chunks across disks: written to enough of them, read from any of them.
 
-use crate::disk::{ChunkError, ChunkStore};
-use crate::meta::{Meta, NodeInfo};
+use crate::disk::{ChunkError, ChunkStore, Pace};
+use crate::meta::{Meta, NodeInfo, StoreError};
 use crate::peer::{Answer, Ask, Fault, Lane, PeerError, Peers};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use planaria_storage_core::quorum::{Standing, Tally};
-use planaria_storage_core::{ChunkId, ChunkRecord, ChunkRef, Copies, DiskId, Stored, placement};
+use planaria_storage_core::{
+    ChunkId, ChunkRecord, ChunkRef, Copies, DiskId, Plan, Stored, machine, placement,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -23,7 +25,7 @@ const HEDGE: Duration = Duration::from_millis(400);
 const RETRY_REST: Duration = Duration::from_millis(30);
 /// How many chunks may be under way to slow disks after their quorum was reached. Beyond that
 /// the copy is left to the repair: a hung node must not hold memory here.
-const MAX_STRAGGLERS: usize = 24;
+const MAX_STRAGGLERS: usize = 8;
 /// How long a finished upload waits for its last copies, so that they are not owed for nothing.
 const LAST_CALL: Duration = Duration::from_millis(60);
 /// A node that was heard within this time is asked before one that was not.
@@ -43,6 +45,9 @@ pub enum DataError {
         /// The last refusal.
         last: String,
     },
+    /// The metadata of this node.
+    #[error("{0}")]
+    Metadata(String),
     /// The disks are full.
     #[error("the disks are full")]
     Full,
@@ -106,11 +111,13 @@ pub struct Data {
     retries: u32,
     stragglers: Arc<Semaphore>,
     lost: mpsc::Sender<ChunkId>,
+    log_pace: Pace,
 }
 
 impl Data {
     /// `retries` says how often a disk that could not be reached is tried again for a chunk;
-    /// `lost` takes the names of copies that this disk should have and has not.
+    /// `lost` takes the names of copies that this disk should have and has not; `log_pace` is that
+    /// of Raft's log on the same disk.
     #[must_use]
     pub fn new(
         meta: Meta,
@@ -119,6 +126,7 @@ impl Data {
         copies: Copies,
         retries: u32,
         lost: mpsc::Sender<ChunkId>,
+        log_pace: Pace,
     ) -> Self {
         let stragglers = Arc::new(Semaphore::new(MAX_STRAGGLERS));
         Self {
@@ -129,6 +137,7 @@ impl Data {
             retries,
             stragglers,
             lost,
+            log_pace,
         }
     }
 
@@ -142,6 +151,22 @@ impl Data {
     #[must_use]
     pub fn store(&self) -> &ChunkStore {
         &self.store
+    }
+
+    /// Whether this disk is slow: a write of a chunk or of Raft's log takes too long.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.store.pace().is_slow() || self.log_pace.is_slow()
+    }
+
+    /// The disks as the log has them, up to what this node has applied.
+    ///
+    /// # Errors
+    /// [`DataError::Metadata`].
+    pub fn plan(&self) -> Result<Plan, DataError> {
+        let failed = |e: StoreError| DataError::Metadata(e.to_string());
+        let view = self.meta.stale().map_err(failed)?;
+        machine::plan(&view).map_err(|e| failed(e.into()))
     }
 
     /// The nodes, as Raft knows them: disk, node, whether it votes.
@@ -168,23 +193,29 @@ impl Data {
             id: ChunkId::of(&bytes),
             len,
         };
-        let nodes: Vec<_> = self
-            .nodes()
-            .into_iter()
-            .filter(|(_, _, votes)| *votes)
-            .collect();
-        let disks: Vec<DiskId> = nodes.iter().map(|(disk, _, _)| *disk).collect();
-        let needed = usize::from(self.copies.quorum).min(disks.len()).max(1);
-        let wanted = usize::from(self.copies.wanted).min(disks.len());
-        let mut ranking = placement::ranking(&chunk.id, &disks).into_iter();
+        let nodes = self.nodes();
+        let plan = self.plan()?;
+        let voters = plan.members.voters.len();
+        let needed = usize::from(self.copies.quorum).min(voters).max(1);
+        let seats = plan.seats();
+        let wanted = plan.wanted(self.copies.wanted).max(needed);
+        let homes = seats.len().min(wanted);
+        let mut ranking = placement::ranking(&chunk.id, &seats, wanted);
+        // Who is away or to be emptied comes last: better there than nowhere.
+        for disk in &plan.members.voters {
+            if !ranking.contains(disk) {
+                ranking.push(*disk);
+            }
+        }
+        let mut ranking = ranking.into_iter();
         let placing = Placing {
             chunk,
-            wanted,
+            wanted: homes,
             copies: Arc::default(),
         };
         let mut tally = Tally::new(needed);
         let mut work = JoinSet::new();
-        for disk in ranking.by_ref().take(wanted) {
+        for disk in ranking.by_ref().take(homes.max(needed)) {
             tally.ask(disk);
             self.start(&mut work, &nodes, disk, &placing, &bytes, again);
         }
@@ -281,7 +312,7 @@ impl Data {
                 Ok((Answer::Stored(generation), _)) => return Ok(generation),
                 Ok(_) => return Err(Fault::Refused("an odd answer".to_owned())),
                 Err(PeerError::Unreachable { .. } | PeerError::Fault(Fault::Unavailable(_)))
-                    if tries < self.retries =>
+                    if tries < self.retries && self.is_fresh(addr) =>
                 {
                     tries += 1;
                     sleep(RETRY_REST * tries).await;
@@ -338,8 +369,9 @@ impl Data {
         chunk: ChunkRef,
         record: Option<&ChunkRecord>,
     ) -> Result<Bytes, DataError> {
+        // A disk that hangs is overtaken like any other.
         if self.store.generation(&chunk.id).is_some()
-            && let Ok(bytes) = self.get_here(chunk.id).await
+            && let Ok(Ok(bytes)) = timeout(HEDGE, self.get_here(chunk.id)).await
         {
             return Ok(bytes);
         }
@@ -373,6 +405,11 @@ impl Data {
         }
     }
 
+    /// Whether a node was heard lately: one that was not is not waited for.
+    fn is_fresh(&self, addr: &str) -> bool {
+        self.peers.heard(addr).is_some_and(|(_, ago)| ago < FRESH)
+    }
+
     /// The other nodes' addresses, the most promising first.
     fn candidates(&self, record: Option<&ChunkRecord>) -> Vec<String> {
         let mut rated: Vec<(bool, bool, String)> = self
@@ -381,10 +418,7 @@ impl Data {
             .filter(|(disk, _, _)| *disk != self.meta.disk())
             .map(|(disk, node, _)| {
                 let named = record.is_some_and(|record| record.disks.contains(&disk));
-                let silent = self
-                    .peers
-                    .heard(&node.addr)
-                    .is_none_or(|(_, ago)| ago >= FRESH);
+                let silent = !self.is_fresh(&node.addr);
                 (silent, !named, node.addr)
             })
             .collect();

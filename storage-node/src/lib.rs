@@ -5,9 +5,13 @@
 //! the disk ([`disk`]), the other nodes ([`peer`]), the log ([`meta`]), the S3 front and the
 //! workers that repair.
 
+pub mod admin;
 pub mod config;
 pub mod data;
 pub mod disk;
+pub mod force;
+#[cfg(test)]
+mod fuzz;
 pub mod identity;
 pub mod line;
 pub mod meta;

@@ -1,31 +1,17 @@
 //! The storage node's command line.
 
+mod verbs;
+
 use clap::{Args, Parser, Subcommand};
-use planaria_storage::config::{Config, Secrets};
+use planaria_storage::config::Config;
 use planaria_storage::monitor;
 use planaria_storage::node::Node;
-use planaria_storage::peer::{Answer, Ask, Card, Lane, NodeStatus, Peers, Secret};
-use planaria_storage_core::DiskId;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// EX_CONFIG
-const CONFIGURATION: u8 = 78;
-/// EX_UNAVAILABLE
-const UNAVAILABLE: u8 = 69;
-/// How long `status` waits.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Prints a line; a reader that has gone is no error of ours.
-macro_rules! say {
-    ($($piece:tt)*) => {{
-        let _ = writeln!(std::io::stdout(), $($piece)*);
-    }};
-}
+use verbs::{BucketVerb, CONFIGURATION, KeyVerb, LayoutVerb, Whom};
 
 /// An S3-compatible object store of a few small nodes.
 ///
@@ -43,7 +29,61 @@ enum Verb {
     /// Runs a node.
     Serve(Serve),
     /// Says how a node is.
-    Status(Status),
+    Status {
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Disks: zones, emptying, removing.
+    Layout {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(subcommand)]
+        verb: LayoutVerb,
+    },
+    /// Keys that clients sign with.
+    Key {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(subcommand)]
+        verb: KeyVerb,
+    },
+    /// Buckets.
+    Bucket {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(subcommand)]
+        verb: BucketVerb,
+    },
+    /// Reads every copy of a node back and repairs what is damaged.
+    Scrub {
+        #[command(flatten)]
+        whom: Whom,
+        /// Waits until everything was read.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Compares a node's disk with the records now; or makes a cluster of what one disk still has.
+    Repair {
+        #[command(flatten)]
+        whom: Whom,
+        /// This disk's name: it becomes the only member of a new cluster, with all that it knows.
+        /// For when a majority of the disks is lost for good, and this node is stopped. What only
+        /// the lost ones had is gone.
+        #[arg(long, value_name = "DISK")]
+        force_from: Option<String>,
+    },
+    /// Writes the whole metadata into a file; or begins a new cluster with that of a file.
+    Snapshot {
+        #[command(flatten)]
+        whom: Whom,
+        /// The file.
+        file: PathBuf,
+        /// Puts the file's metadata onto this stopped node, whose own was moved away, as the only
+        /// member of a new cluster. The chunks here count again; the other nodes bring theirs when
+        /// their `meta` directories and their `identity.json` are removed before they start.
+        #[arg(long)]
+        restore: bool,
+    },
 }
 
 #[derive(Args)]
@@ -54,21 +94,41 @@ struct Serve {
     config: Option<PathBuf>,
 }
 
-#[derive(Args)]
-struct Status {
-    /// The configuration file, for the secrets' file.
-    #[arg(long, env = "PLANARIA_CONFIG")]
-    config: Option<PathBuf>,
-    /// The node's peer address; without it, the one that is configured, on this machine.
-    #[arg(long)]
-    addr: Option<String>,
-    /// Machine-readable.
-    #[arg(long)]
-    json: bool,
+/// What glibc reads at a start: few heaps, and large buffers that go back at once. Without these
+/// a node that took a few large uploads keeps what they needed.
+const ALLOCATOR: [(&str, &str); 3] = [
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+];
+
+/// Begins again with the allocator's settings, where nobody has set any. The process stays the
+/// same one.
+fn with_allocator() {
+    use std::os::unix::process::CommandExt;
+    if ALLOCATOR
+        .iter()
+        .any(|(name, _)| std::env::var_os(name).is_some())
+    {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else {
+        return;
+    };
+    let mut words = std::env::args_os();
+    let mut again = std::process::Command::new(program);
+    if let Some(name) = words.next() {
+        again.arg0(name);
+    }
+    // It comes back only when it cannot be done; then it goes without.
+    let _ = again.args(words).envs(ALLOCATOR).exec();
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.verb, Verb::Serve(_)) {
+        with_allocator();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -78,7 +138,27 @@ fn main() -> ExitCode {
     };
     let code = match cli.verb {
         Verb::Serve(serve) => runtime.block_on(run(serve)),
-        Verb::Status(status) => runtime.block_on(show(status)),
+        Verb::Status { whom } => verbs::end(runtime.block_on(verbs::status(&whom))),
+        Verb::Layout { whom, verb } => verbs::end(runtime.block_on(verbs::layout(&whom, verb))),
+        Verb::Key { whom, verb } => verbs::end(runtime.block_on(verbs::key(&whom, verb))),
+        Verb::Bucket { whom, verb } => verbs::end(runtime.block_on(verbs::bucket(&whom, verb))),
+        Verb::Scrub { whom, wait } => verbs::end(runtime.block_on(verbs::scrub(&whom, wait))),
+        Verb::Repair {
+            whom,
+            force_from: None,
+        } => verbs::end(runtime.block_on(verbs::repair(&whom))),
+        Verb::Repair {
+            whom,
+            force_from: Some(disk),
+        } => verbs::end(verbs::force(&whom, &disk)),
+        Verb::Snapshot {
+            whom,
+            file,
+            restore: true,
+        } => verbs::end(verbs::restore(&whom, &file)),
+        Verb::Snapshot { whom, file, .. } => {
+            verbs::end(runtime.block_on(verbs::snapshot(&whom, &file)))
+        }
     };
     // Blocking work that hangs in the disk must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -122,99 +202,4 @@ async fn run(serve: Serve) -> ExitCode {
     monitor.leave();
     node.stop().await;
     ExitCode::SUCCESS
-}
-
-async fn show(args: Status) -> ExitCode {
-    let settings = match planaria_monitor::config::load(args.config.as_deref()) {
-        Ok(settings) => settings,
-        Err(error) => return fail(CONFIGURATION, &error.to_string()),
-    };
-    let Some(file) = &settings.storage_secrets_file else {
-        return fail(
-            CONFIGURATION,
-            "STORAGE_SECRETS_FILE is not set: it names the file with the keys",
-        );
-    };
-    let secrets = match Secrets::read(file) {
-        Ok(secrets) => secrets,
-        Err(error) => return fail(CONFIGURATION, &error.to_string()),
-    };
-    let addr = args
-        .addr
-        .unwrap_or_else(|| format!("127.0.0.1:{}", settings.peer_addr.port()));
-    let card = Card {
-        disk: DiskId(0),
-        name: "status".to_owned(),
-        boot: 0,
-        start: 0,
-        cluster: None,
-    };
-    let peers = Peers::new(Secret::new(&secrets.peer_secret), card);
-    let asked = peers
-        .ask(
-            &addr,
-            Lane::Control,
-            &Ask::Status,
-            bytes::Bytes::new(),
-            PATIENCE,
-        )
-        .await;
-    let status = match asked {
-        Ok((Answer::Status(status), _)) => status,
-        Ok(_) => return fail(1, "an odd answer"),
-        Err(error) => return fail(UNAVAILABLE, &format!("no answer from {error}")),
-    };
-    if args.json {
-        match serde_json::to_string_pretty(&status) {
-            Ok(text) => say!("{text}"),
-            Err(error) => return fail(1, &error.to_string()),
-        }
-    } else {
-        print(&status);
-    }
-    ExitCode::SUCCESS
-}
-
-fn print(status: &NodeStatus) {
-    let sync = if status.in_sync {
-        "in sync"
-    } else {
-        "not in sync"
-    };
-    say!(
-        "{}: {}, {sync}, disk {} (start {})",
-        status.name,
-        status.role,
-        status.disk,
-        status.boot
-    );
-    say!(
-        "leader {} (term {}), applied {}, {} chunks owed",
-        status.leader.as_deref().unwrap_or("none"),
-        status.term,
-        status.applied,
-        status.owed
-    );
-    say!(
-        "{} chunks, {} MiB in segments of {} MiB, {} MiB free{}",
-        status.chunks,
-        status.chunk_bytes >> 20,
-        status.segment_bytes >> 20,
-        status.disk_free >> 20,
-        if status.disk_full { ", FULL" } else { "" }
-    );
-    for node in &status.nodes {
-        let votes = if node.voter { "votes" } else { "learns" };
-        let there = if node.reachable {
-            "reachable"
-        } else {
-            "not reachable"
-        };
-        say!(
-            "  {} {} {votes}, {there}, disk {}",
-            node.name,
-            node.addr,
-            node.disk
-        );
-    }
 }

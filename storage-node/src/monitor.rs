@@ -22,6 +22,7 @@ struct Numbers {
     free: Gauge,
     bytes: Gauge,
     in_sync: Gauge,
+    zone: ByState,
 }
 
 /// Starts the monitor for this node, on its own thread; and its pulse, on this runtime.
@@ -38,11 +39,17 @@ pub fn start(settings: Settings, node: &Arc<Node>) -> anyhow::Result<Monitor> {
     });
     let numbers = Numbers::default();
     let shown = numbers.clone();
+    let durations = node.durations();
     monitor.add_metrics(move |registry| {
         registry.register(
             "chunks",
-            "Chunks on this disk, and those that lack copies",
+            "Chunks on this disk (stored), and those of the cluster by their state",
             shown.chunks,
+        );
+        registry.register(
+            "s3_request_duration_seconds",
+            "Time until the answer to an S3 request began",
+            durations,
         );
         registry.register(
             "repair_queue_chunks",
@@ -64,6 +71,11 @@ pub fn start(settings: Settings, node: &Arc<Node>) -> anyhow::Result<Monitor> {
             "Whether this node lacks nothing",
             shown.in_sync,
         );
+        registry.register(
+            "storage_zone",
+            "1 for the zone that this node shares its fate with, where it has one",
+            shown.zone,
+        );
     });
     tokio::spawn(beat(monitor.clone(), Arc::downgrade(node), numbers));
     Ok(monitor)
@@ -76,14 +88,26 @@ async fn beat(monitor: Monitor, node: Weak<Node>, numbers: Numbers) {
         monitor.pulse();
         let status = node.status();
         drop(node);
-        numbers
-            .chunks
-            .get_or_create(&state("stored"))
-            .set(signed(status.chunks));
-        numbers
-            .chunks
-            .get_or_create(&state("owed"))
-            .set(signed(status.owed));
+        let own = status.nodes.iter().find(|line| line.name == status.name);
+        // A node that moved is in one zone only.
+        numbers.zone.clear();
+        if let Some(line) = own.filter(|line| !line.zone.is_empty()) {
+            let zone = vec![("zone".to_owned(), line.zone.clone())];
+            numbers.zone.get_or_create(&zone).set(1);
+        }
+        for (name, count) in [
+            ("stored", status.chunks),
+            ("owed", status.owed),
+            ("healthy", status.healthy),
+            ("degraded", status.degraded),
+            ("lost", status.lost),
+            ("repairing", status.repairing),
+        ] {
+            numbers
+                .chunks
+                .get_or_create(&state(name))
+                .set(signed(count));
+        }
         numbers.queue.set(signed(status.owed));
         numbers.free.set(signed(status.disk_free));
         numbers.bytes.set(signed(status.chunk_bytes));

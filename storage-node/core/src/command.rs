@@ -1,6 +1,9 @@
 //! What a log entry says, and what it answers.
 
-use crate::{ChunkId, DiskId, ObjectHeaders, ObjectRecord, Stored, UploadId};
+use crate::{
+    AccessKey, Attributes, ChunkId, DiskId, ObjectHeaders, ObjectRecord, Stored, Tags, UploadId,
+    VersionId, Versioning,
+};
 use serde::{Deserialize, Serialize};
 
 /// A command with the name of its asker, so that a retry finds its own first answer.
@@ -186,6 +189,158 @@ pub enum Command {
         /// The chunks, each with the index of the condemnation that it obeyed.
         chunks: Vec<(ChunkId, u64)>,
     },
+    // New ones only at the end: logs hold the numbers of these.
+    /// As [`Command::PutObject`], with tags and a checksum.
+    Put {
+        /// Its bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// The object.
+        object: ObjectRecord,
+        /// Tags and checksum; the version is the state machine's to give.
+        attributes: Attributes,
+        /// Where its chunks are; one for each distinct chunk or more.
+        stored: Vec<Stored>,
+        /// How many copies are wanted and needed.
+        copies: Copies,
+        /// When to refuse.
+        condition: Condition,
+    },
+    /// As [`Command::CopyObject`], of any version and with tags.
+    Copy {
+        /// What is copied.
+        source: CopySource,
+        /// Bucket and key of the copy.
+        target: (String, String),
+        /// Headers that replace the source's.
+        headers: Option<ObjectHeaders>,
+        /// Tags that replace the source's.
+        tags: Option<Tags>,
+        /// The asker's clock.
+        now_ms: u64,
+        /// What must hold of what lies under the target's key.
+        condition: Condition,
+    },
+    /// Removes an object, or leaves a delete marker where the bucket keeps versions; with a
+    /// version, removes that one for good.
+    Delete {
+        /// Its bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// Which version, for good.
+        version: Option<VersionId>,
+        /// The asker's clock.
+        now_ms: u64,
+        /// When to refuse.
+        condition: Condition,
+    },
+    /// As [`Command::CreateUpload`], with tags.
+    OpenUpload {
+        /// Bucket of the object to be.
+        bucket: String,
+        /// Key of the object to be.
+        key: String,
+        /// Headers of the object to be.
+        headers: ObjectHeaders,
+        /// Tags of the object to be.
+        tags: Tags,
+        /// The asker's clock.
+        now_ms: u64,
+    },
+    /// Sets or clears the tags of an object.
+    TagObject {
+        /// Its bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// Which version; none: the current one.
+        version: Option<VersionId>,
+        /// All its tags from now on.
+        tags: Tags,
+    },
+    /// Tells a bucket something.
+    SetBucket {
+        /// The bucket.
+        bucket: String,
+        /// What.
+        change: BucketChange,
+    },
+    /// Makes or replaces a pair of keys.
+    PutKey {
+        /// The access key.
+        id: String,
+        /// The rest.
+        key: AccessKey,
+    },
+    /// Takes a pair of keys away.
+    DeleteKey {
+        /// The access key.
+        id: String,
+    },
+    /// Decides something about a disk.
+    Assign {
+        /// The disk.
+        disk: DiskId,
+        /// What.
+        change: RoleChange,
+    },
+    /// A disk was taken out by a person: it is not to be taken in again under its name.
+    Retire {
+        /// The disk.
+        disk: DiskId,
+    },
+    /// Goes on with counting what a change of the disks has left owed; begins it where nothing
+    /// was ever counted.
+    Recount,
+    /// A disk asks to be rid of copies whose chunks have enough others, which it has just seen
+    /// verified under this layout.
+    Surplus {
+        /// The disk.
+        disk: DiskId,
+        /// The layout.
+        layout: u64,
+        /// The chunks, each with the disks whose copies were verified.
+        chunks: Vec<(ChunkId, Vec<DiskId>)>,
+    },
+}
+
+/// What is copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopySource {
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Which version; none: the current one.
+    pub version: Option<VersionId>,
+    /// What must hold of it.
+    pub condition: Condition,
+    /// It must have been modified later than this, in milliseconds since 1970.
+    pub modified_after_ms: Option<u64>,
+    /// It must not have been modified later than this, in milliseconds since 1970.
+    pub unmodified_after_ms: Option<u64>,
+}
+
+/// What a bucket is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BucketChange {
+    /// Whether to keep versions. It never goes back to [`Versioning::Off`].
+    Versioning(Versioning),
+    /// All its tags from now on.
+    Tags(Tags),
+}
+
+/// What is decided about a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RoleChange {
+    /// Its zone.
+    Zone(String),
+    /// Whether it is to be emptied.
+    Draining(bool),
+    /// Whether it is placed around.
+    Away(bool),
 }
 
 /// What a command was answered.
@@ -204,6 +359,25 @@ pub enum Reply {
     },
     /// Nothing was changed, and why.
     Refused(Refusal),
+    // New ones only at the end: the store remembers answers.
+    /// The object is there, in a bucket that may keep versions.
+    Written {
+        /// The entity tag, without quotes.
+        etag: String,
+        /// Milliseconds since 1970.
+        modified_ms: u64,
+        /// Its version, where the bucket keeps or kept versions.
+        version: Option<VersionId>,
+    },
+    /// The object is gone.
+    Deleted {
+        /// The version that was removed, or that the delete marker has.
+        version: Option<VersionId>,
+        /// Whether a delete marker was made or removed.
+        marker: bool,
+    },
+    /// There is more to be counted.
+    More,
 }
 
 /// Why a command changed nothing.
@@ -246,4 +420,23 @@ pub enum Refusal {
     /// The session was forgotten: whether an earlier try of this request took place is unknown.
     #[error("the session was retired")]
     SessionRetired,
+    // New ones only at the end: the store remembers answers.
+    /// The layout is another one by now.
+    #[error("the layout has changed meanwhile")]
+    LayoutChanged,
+    /// There is no such disk in the cluster.
+    #[error("there is no such disk")]
+    NoSuchDisk,
+    /// There is no such version of the object.
+    #[error("there is no such version")]
+    NoSuchVersion,
+    /// What is meant is a delete marker.
+    #[error("this is a delete marker")]
+    DeleteMarker,
+    /// There is no such access key.
+    #[error("there is no such access key")]
+    NoSuchAccessKey,
+    /// More access keys than [`crate::machine::MAX_KEYS`].
+    #[error("too many access keys")]
+    TooManyKeys,
 }

@@ -92,6 +92,38 @@ impl FromStr for UploadId {
     }
 }
 
+/// The identity of a version of an object: the log index of the entry that wrote it. Zero is the
+/// version `null`, which objects have that were written while their bucket kept no versions.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct VersionId(pub u64);
+
+impl VersionId {
+    /// The version of what was written while no versions were kept.
+    pub const NULL: Self = Self(0);
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("null"),
+            index => write!(f, "{index:016x}"),
+        }
+    }
+}
+
+impl FromStr for VersionId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "null" {
+            return Ok(Self::NULL);
+        }
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +137,14 @@ mod tests {
         );
         assert!(id.names(b""));
         assert!(!id.names(b"x"));
+    }
+
+    #[test]
+    fn a_version_is_read_back() {
+        for version in [VersionId::NULL, VersionId(77)] {
+            assert_eq!(version.to_string().parse(), Ok(version));
+        }
+        assert!("x".parse::<VersionId>().is_err());
     }
 
     #[test]

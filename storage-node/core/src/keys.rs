@@ -3,7 +3,7 @@
 //! Bucket names hold no NUL, and keys with a NUL are refused by the S3 front, so that a NUL can
 //! end a name and the order of the store is the order of S3 listings (by UTF-8 bytes).
 
-use crate::{ChunkId, UploadId};
+use crate::{ChunkId, DiskId, UploadId};
 
 /// Buckets.
 pub const BUCKET: u8 = b'B';
@@ -25,6 +25,16 @@ pub const CONDEMNED: u8 = b'X';
 pub const SESSION: u8 = b'S';
 /// Remembered answers.
 pub const ANSWER: u8 = b'R';
+/// What a bucket was told: versioning, tags.
+pub const SETTINGS: u8 = b'G';
+/// What an object's record has no room for: its version, tags, checksum.
+pub const ATTRIBUTES: u8 = b'A';
+/// Versions that are not the current one, and delete markers.
+pub const VERSION: u8 = b'V';
+/// Access keys.
+pub const ACCESS: u8 = b'K';
+/// Copies that their disk may remove: they were more than wanted.
+pub const SURPLUS: u8 = b'Y';
 /// The disks that vote, and other single values.
 pub const SINGLE: u8 = b'M';
 
@@ -38,6 +48,58 @@ pub fn bucket(name: &str) -> Vec<u8> {
 #[must_use]
 pub fn object(bucket: &str, key: &str) -> Vec<u8> {
     join(OBJECT, &[bucket.as_bytes(), &[0], key.as_bytes()])
+}
+
+/// The key of a bucket's settings.
+#[must_use]
+pub fn settings(bucket: &str) -> Vec<u8> {
+    join(SETTINGS, &[bucket.as_bytes()])
+}
+
+/// The key of an object's attributes.
+#[must_use]
+pub fn attributes(bucket: &str, key: &str) -> Vec<u8> {
+    join(ATTRIBUTES, &[bucket.as_bytes(), &[0], key.as_bytes()])
+}
+
+/// The key of an upload's attributes.
+#[must_use]
+pub fn upload_attributes(upload: UploadId) -> Vec<u8> {
+    // No bucket begins with NUL.
+    join(ATTRIBUTES, &[&[0], &upload.0.to_be_bytes()])
+}
+
+/// Where the versions in a bucket begin whose keys begin with this.
+#[must_use]
+pub fn versions_from(bucket: &str, key: &str) -> Vec<u8> {
+    join(VERSION, &[bucket.as_bytes(), &[0], key.as_bytes()])
+}
+
+/// Where the versions under a key begin.
+#[must_use]
+pub fn versions(bucket: &str, key: &str) -> Vec<u8> {
+    join(VERSION, &[bucket.as_bytes(), &[0], key.as_bytes(), &[0]])
+}
+
+/// The key of a version: the newest of a key comes first.
+#[must_use]
+pub fn version(bucket: &str, key: &str, order: u64) -> Vec<u8> {
+    let mut place = versions(bucket, key);
+    place.extend_from_slice(&(!order).to_be_bytes());
+    place
+}
+
+/// The key of an access key.
+#[must_use]
+pub fn access(id: &str) -> Vec<u8> {
+    join(ACCESS, &[id.as_bytes()])
+}
+
+/// The key of a surplus copy; without a disk, where those of the chunk begin.
+#[must_use]
+pub fn surplus(id: &ChunkId, disk: Option<DiskId>) -> Vec<u8> {
+    let disk = disk.map(|disk| disk.0.to_be_bytes());
+    join(SURPLUS, &[&id.0, disk.as_ref().map_or(&[], |d| &d[..])])
 }
 
 /// Where the uploads under a key begin.

@@ -6,37 +6,44 @@
 //! clock and no randomness.
 //!
 //! - [`ChunkId`], [`DiskId`]: the names of things.
-//! - [`placement`]: which disks a chunk belongs on.
+//! - [`placement`]: which disks a chunk belongs on; [`Plan`]: which disks there are for it.
+//! - [`merkle`]: telling where two sets of chunks differ.
 //! - [`quorum`]: when enough disks have acknowledged.
 //! - [`Command`], [`Reply`]: what a log entry says and what it answers.
 //! - [`machine`]: the state machine over an ordered key-value [`Store`].
-//! - [`listing`]: S3 listings over the same store.
+//! - [`listing`], [`history`]: S3 listings over the same store, of objects and of versions.
 //!
 //! ```
 //! use planaria_storage_core::{ChunkId, DiskId, placement};
 //!
-//! let disks = [DiskId(1), DiskId(2), DiskId(3), DiskId(4)];
+//! let seats: Vec<placement::Seat> = (1..=4).map(|disk| DiskId(disk).into()).collect();
 //! let chunk = ChunkId::of(b"some bytes");
-//! let homes = placement::homes(&chunk, &disks, 3);
+//! let homes = placement::homes(&chunk, &seats, 3);
 //! assert_eq!(homes.len(), 3);
 //! ```
 
 mod codec;
 mod command;
+pub mod history;
 mod id;
 pub mod keys;
+mod layout;
 pub mod listing;
 pub mod machine;
+pub mod merkle;
 mod model;
 pub mod placement;
 pub mod quorum;
 mod store;
 
 pub use codec::{CodecError, decode, encode};
-pub use command::{Command, Condition, Copies, Refusal, Reply, Request};
-pub use id::{ChunkId, DiskId, ParseChunkIdError, UploadId};
+pub use command::{
+    BucketChange, Command, Condition, Copies, CopySource, Refusal, Reply, Request, RoleChange,
+};
+pub use id::{ChunkId, DiskId, ParseChunkIdError, UploadId, VersionId};
+pub use layout::{ChunkState, Layout, Members, Plan, Role};
 pub use model::{
-    BucketRecord, ChunkRecord, ChunkRef, Data, ObjectHeaders, ObjectRecord, PartRecord, Stored,
-    UploadRecord,
+    AccessKey, Attributes, BucketRecord, BucketSettings, ChunkRecord, ChunkRef, Data, Grant,
+    ObjectHeaders, ObjectRecord, PartRecord, Stored, Tags, UploadRecord, VersionRecord, Versioning,
 };
 pub use store::{MemoryStore, Store, StoreMut, Visit};

@@ -176,7 +176,7 @@ fn first_place(root: &[u8], query: &Query) -> Vec<u8> {
     start
 }
 
-fn common_prefix(key: &str, query: &Query) -> Option<String> {
+pub(crate) fn common_prefix(key: &str, query: &Query) -> Option<String> {
     if query.delimiter.is_empty() {
         return None;
     }
@@ -186,7 +186,7 @@ fn common_prefix(key: &str, query: &Query) -> Option<String> {
 }
 
 /// The first place behind all that begin with `root` and `prefix`.
-fn behind(root: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn behind(root: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
     let mut place = [root, prefix].concat();
     while let Some(last) = place.pop() {
         if last < u8::MAX {

@@ -209,6 +209,29 @@ mod tests {
         }
     }
 
+    /// Whatever a segment holds, a survey ends, and takes for a copy only what its name is of.
+    #[test]
+    fn a_damaged_segment_gives_no_copy_that_is_none() {
+        let bodies: [&[u8]; 4] = [b"one", b"", b"the third of them", &[7; 300]];
+        let whole: Vec<u8> = bodies.iter().flat_map(|body| record(body)).collect();
+        let good: Vec<ChunkId> = bodies.iter().map(|body| ChunkId::of(body)).collect();
+        let file = tempfile::tempfile().unwrap();
+        crate::fuzz::each(std::slice::from_ref(&whole), |_, bytes| {
+            file.set_len(0).unwrap();
+            file.write_all_at(bytes, 0).unwrap();
+            let found = survey(&file, true).unwrap();
+            assert!(found.end <= bytes.len() as u64);
+            let mut last = 0;
+            for (at, header) in &found.records {
+                assert!(*at >= last, "records do not overlap");
+                last = at + header.record();
+                assert!(good.contains(&header.chunk));
+            }
+            let same = bytes.iter().zip(&whole).take_while(|(a, b)| a == b).count();
+            assert!(same < 67 || found.records.first().is_some_and(|(at, _)| *at == 0));
+        });
+    }
+
     #[test]
     fn rot_in_the_middle_is_stepped_over() {
         let (one, mut two, three) = (record(b"one"), record(b"two"), record(b"three"));

@@ -1,13 +1,16 @@
 //! The chunks of one disk.
 
 use super::files;
+use super::pace::Pace;
 use super::segment::{HEADER, Header, survey};
 use super::writer::{Job, Writer};
 use bytes::Bytes;
 use planaria_storage_core::ChunkId;
-use std::collections::{BTreeMap, HashMap};
+use planaria_storage_core::merkle::{Tree, range_of};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -26,6 +29,16 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// Whether a write is synced before it is acknowledged.
     pub sync: bool,
+}
+
+impl Default for StoreOptions {
+    /// Long enough segments to sync seldom, short enough to compact; and every write synced.
+    fn default() -> Self {
+        Self {
+            segment_bytes: 128 << 20,
+            sync: true,
+        }
+    }
 }
 
 /// What a disk holds.
@@ -54,6 +67,9 @@ pub enum ChunkError {
     /// The disk has no room for user data. Deletions still work.
     #[error("the disk is full")]
     Full,
+    /// The disk is too slow for user data now.
+    #[error("the disk is slow")]
+    Slow,
     /// More writes wait than the disk can take.
     #[error("too many writes wait for the disk")]
     Busy,
@@ -81,15 +97,18 @@ struct Segment {
 
 #[derive(Default)]
 struct Index {
-    chunks: HashMap<ChunkId, Place>,
+    chunks: BTreeMap<ChunkId, Place>,
     segments: BTreeMap<u32, Segment>,
     bytes: u64,
+    /// The digests of `chunks`.
+    tree: Tree,
 }
 
 pub(super) struct Shared {
     dir: PathBuf,
     pub(super) options: StoreOptions,
     index: Mutex<Index>,
+    pub(super) pace: Pace,
 }
 
 /// The chunks of one disk: append-only segments and an index in memory that each start rebuilds.
@@ -120,6 +139,7 @@ impl ChunkStore {
             dir: dir.to_owned(),
             options,
             index: Mutex::new(Index::default()),
+            pace: Pace::default(),
         });
         let numbers = segment_numbers(dir)?;
         let newest = numbers.last().copied();
@@ -151,6 +171,9 @@ impl ChunkStore {
         }
         if !chunk.names(&bytes) {
             return Err(ChunkError::Rotten);
+        }
+        if self.shared.pace.is_slow() {
+            return Err(ChunkError::Slow);
         }
         if self.is_full() {
             return Err(ChunkError::Full);
@@ -208,20 +231,37 @@ impl ChunkStore {
             .map(|place| place.generation)
     }
 
+    /// The digests of the chunks here.
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        self.shared.lock().tree.clone()
+    }
+
+    /// The chunks of one range of the digests, with their generations.
+    #[must_use]
+    pub fn range(&self, range: u8) -> Vec<(ChunkId, u64)> {
+        let mut first = [0; 32];
+        first[0] = range;
+        let index = self.shared.lock();
+        index
+            .chunks
+            .range(ChunkId(first)..)
+            .take_while(|(id, _)| range_of(id) == range)
+            .map(|(id, place)| (*id, place.generation))
+            .collect()
+    }
+
     /// Up to `limit` chunks behind `after` in the order of their names, with their generations.
     #[must_use]
     pub fn page(&self, after: Option<ChunkId>, limit: usize) -> Vec<(ChunkId, u64)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let index = self.shared.lock();
-        let mut page: Vec<(ChunkId, u64)> = index
+        index
             .chunks
-            .iter()
-            .filter(|(id, _)| after.is_none_or(|after| **id > after))
+            .range((from, Bound::Unbounded))
+            .take(limit)
             .map(|(id, place)| (*id, place.generation))
-            .collect();
-        drop(index);
-        page.sort_unstable();
-        page.truncate(limit);
-        page
+            .collect()
     }
 
     /// Removes the copies of chunks that are of these generations or older, durably. Their room
@@ -298,6 +338,12 @@ impl ChunkStore {
         }
     }
 
+    /// How the writer gets on.
+    #[must_use]
+    pub fn pace(&self) -> &Pace {
+        &self.shared.pace
+    }
+
     /// Whether user data is refused: only the reserve is left.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -336,7 +382,7 @@ impl Shared {
                 "cut what a crash left half-written"
             );
             file.set_len(found.end)?;
-            file.sync_all()?;
+            files::sync(&file)?;
         }
         if found.end == 0 && newest {
             return fs::remove_file(&path);
@@ -375,7 +421,7 @@ impl Shared {
             if found.is_none_or(|place| place.generation > header.generation) {
                 return;
             }
-            index.chunks.remove(&header.chunk)
+            index.take(&header.chunk)
         } else {
             let place = Place {
                 segment: number,
@@ -384,7 +430,11 @@ impl Shared {
                 generation: header.generation,
             };
             index.bytes += u64::from(header.len);
-            index.chunks.insert(header.chunk, place)
+            let old = index.chunks.insert(header.chunk, place);
+            if old.is_none() {
+                index.tree.insert(&header.chunk);
+            }
+            old
         };
         if let Some(old) = old {
             index.bury(old);
@@ -394,7 +444,7 @@ impl Shared {
     fn forget(&self, chunk: &ChunkId, which: impl Fn(&Place) -> bool) {
         let mut index = self.lock();
         if index.chunks.get(chunk).is_some_and(which)
-            && let Some(place) = index.chunks.remove(chunk)
+            && let Some(place) = index.take(chunk)
         {
             index.bury(place);
         }
@@ -458,6 +508,12 @@ async fn settle(answer: oneshot::Receiver<io::Result<u64>>) -> Result<u64, Chunk
 }
 
 impl Index {
+    fn take(&mut self, chunk: &ChunkId) -> Option<Place> {
+        let place = self.chunks.remove(chunk)?;
+        self.tree.remove(chunk);
+        Some(place)
+    }
+
     fn bury(&mut self, place: Place) {
         self.bytes -= u64::from(place.len);
         if let Some(segment) = self.segments.get_mut(&place.segment) {
@@ -542,6 +598,20 @@ mod tests {
         drop(store);
         let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
         assert!(store.get(&ChunkId::of(b"two")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_slow_disk_refuses_what_is_new_and_gives_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+        put(&store, b"one", 1).await;
+        store.shared.pace.pretend(true);
+        let bytes = Bytes::from_static(b"two");
+        let refused = store.put(ChunkId::of(&bytes), bytes, 1, false).await;
+        assert!(matches!(refused, Err(ChunkError::Slow)));
+        assert_eq!(store.get(&ChunkId::of(b"one")).unwrap(), &b"one"[..]);
+        store.shared.pace.pretend(false);
+        put(&store, b"two", 1).await;
     }
 
     #[tokio::test]

@@ -80,8 +80,42 @@ impl Writer {
                 size += job.size();
                 batch.push(job);
             }
-            self.write(batch);
+            #[cfg(feature = "sabotage-ack-before-disk")]
+            let batch = {
+                let batch = Self::sabotage(batch);
+                // Long enough for a kill to come first.
+                std::thread::sleep(std::time::Duration::from_millis(500));
+                batch
+            };
+            let pace = self.shared.pace.clone();
+            pace.during(|| self.write(batch));
         }
+    }
+
+    /// Answers before anything is written: what the proof must find out.
+    #[cfg(feature = "sabotage-ack-before-disk")]
+    fn sabotage(batch: Vec<Job>) -> Vec<Job> {
+        batch
+            .into_iter()
+            .map(|job| match job {
+                Job::Keep {
+                    chunk,
+                    bytes,
+                    generation,
+                    done,
+                } => {
+                    let _ = done.send(Ok(generation));
+                    let done = oneshot::channel().0;
+                    Job::Keep {
+                        chunk,
+                        bytes,
+                        generation,
+                        done,
+                    }
+                }
+                other => other,
+            })
+            .collect()
     }
 
     fn write(&mut self, batch: Vec<Job>) {
@@ -103,7 +137,7 @@ impl Writer {
             }
         }
         if self.shared.options.sync
-            && let Err(error) = self.file.sync_data()
+            && let Err(error) = files::sync(&self.file)
         {
             files::die("cannot sync a segment", &error);
         }
@@ -160,7 +194,7 @@ impl Writer {
 
     fn next_segment(&mut self) -> io::Result<()> {
         // What is closed is durable, whatever FSYNC says: only the newest segment can be torn.
-        if let Err(error) = self.file.sync_all() {
+        if let Err(error) = files::sync(&self.file) {
             files::die("cannot sync a full segment", &error);
         }
         let next = self.segment + 1;
@@ -180,7 +214,7 @@ fn create(shared: &Shared, segment: u32) -> io::Result<Arc<File>> {
         .truncate(true)
         .open(&path)?;
     file.flush()?;
-    file.sync_all()?;
+    files::sync(&file)?;
     files::sync_parent(&path)?;
     let file = Arc::new(file);
     shared.open_segment(segment, Arc::clone(&file));

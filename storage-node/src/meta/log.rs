@@ -2,11 +2,15 @@
 //! appends at once.
 
 use super::journal::{Journal, JournalError, Record, push};
-use super::{Entry, LogId, StorageError, TypeConfig, Vote};
-use crate::disk::files;
+use super::{Entry, LogId, NodeInfo, StorageError, TypeConfig, Vote};
+use crate::disk::{Pace, files};
 use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{LogState, OptionalSend, RaftLogReader, StorageIOError};
-use std::collections::BTreeMap;
+use openraft::{
+    CommittedLeaderId, EntryPayload, LogState, Membership, OptionalSend, RaftLogReader,
+    StorageIOError,
+};
+use planaria_storage_core::DiskId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
@@ -52,6 +56,7 @@ enum Done {
 pub struct LogStore {
     state: Arc<Mutex<State>>,
     jobs: SyncSender<Job>,
+    pace: Pace,
 }
 
 impl LogStore {
@@ -67,11 +72,68 @@ impl LogStore {
         }
         let state = Arc::new(Mutex::new(state));
         let (jobs, queue) = sync_channel(QUEUE);
-        let shared = Arc::clone(&state);
+        let pace = Pace::default();
+        let (shared, paced) = (Arc::clone(&state), pace.clone());
         std::thread::Builder::new()
             .name("raft-log".to_owned())
-            .spawn(move || write_jobs(journal, &queue, &shared))?;
-        Ok(Self { state, jobs })
+            .spawn(move || write_jobs(journal, &queue, &shared, &paced))?;
+        Ok(Self { state, jobs, pace })
+    }
+
+    /// How its thread gets on with the disk.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.pace.clone()
+    }
+
+    /// Appends the entry by which this disk is the only member from now on. All that its log
+    /// holds comes before it, also what no majority is known to have.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn force_alone(path: &Path, disk: DiskId, node: NodeInfo) -> Result<(), JournalError> {
+        let (mut journal, records) = Journal::open(path)?;
+        let mut state = State::default();
+        for record in records {
+            state.replay(record)?;
+        }
+        let last = state.last();
+        let seen = state.vote.map_or(0, |vote| vote.leader_id().term);
+        let term = last.map_or(0, |id| id.leader_id.term).max(seen) + 1;
+        let log_id = LogId::new(
+            CommittedLeaderId::new(term, disk.0),
+            last.map_or(0, |id| id.index + 1),
+        );
+        let alone = BTreeSet::from([disk.0]);
+        let nodes = BTreeMap::from([(disk.0, node)]);
+        let entry = Entry {
+            log_id,
+            payload: EntryPayload::Membership(Membership::new(vec![alone], nodes)),
+        };
+        let mut payload = Vec::new();
+        push(&mut payload, &Record::Vote(Vote::new(term, disk.0)))?;
+        push(&mut payload, &Record::Entry(Box::new(entry)))?;
+        journal.append(&payload)?;
+        Ok(())
+    }
+
+    /// A new log whose entries up to `start` are in the state machine, with this disk as the only
+    /// member.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn begin(
+        path: &Path,
+        start: LogId,
+        disk: DiskId,
+        node: NodeInfo,
+    ) -> Result<(), JournalError> {
+        let (mut journal, _) = Journal::open(path)?;
+        let mut payload = Vec::new();
+        push(&mut payload, &Record::Purge(start))?;
+        journal.append(&payload)?;
+        drop(journal);
+        Self::force_alone(path, disk, node)
     }
 
     /// Whether nothing was ever written: a disk that has neither voted nor learned.
@@ -151,7 +213,7 @@ impl State {
 
 /// A rewrite takes the state as it is, which may be ahead of the jobs that wait. Replaying those
 /// again behind it leads to the same state, and none of them was acknowledged before.
-fn write_jobs(mut journal: Journal, queue: &Receiver<Job>, state: &Mutex<State>) {
+fn write_jobs(mut journal: Journal, queue: &Receiver<Job>, state: &Mutex<State>, pace: &Pace) {
     while let Ok(first) = queue.recv() {
         let mut payload = first.payload;
         let mut dones = vec![first.done];
@@ -161,7 +223,7 @@ fn write_jobs(mut journal: Journal, queue: &Receiver<Job>, state: &Mutex<State>)
             payload.extend_from_slice(&job.payload);
             dones.push(job.done);
         }
-        if let Err(error) = journal.append(&payload) {
+        if let Err(error) = pace.during(|| journal.append(&payload)) {
             files::die("cannot write raft's log", &error);
         }
         let purged = dones.iter().any(|done| matches!(done, Done::Purged));
@@ -179,7 +241,7 @@ fn write_jobs(mut journal: Journal, queue: &Receiver<Job>, state: &Mutex<State>)
                 .payload();
             let written = all
                 .map_err(io::Error::other)
-                .and_then(|all| journal.rewrite(&all));
+                .and_then(|all| pace.during(|| journal.rewrite(&all)));
             if let Err(error) = written {
                 files::die("cannot rewrite raft's log", &error);
             }

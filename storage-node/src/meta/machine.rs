@@ -4,6 +4,7 @@
 use super::snapshot;
 use super::{Entry, LogId, SnapshotMeta, StorageError, StoredMembership, TypeConfig};
 use crate::config::Fsync;
+use crate::disk::files;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, StorageIOError};
 use planaria_storage_core::machine::{self, MachineError, Members};
@@ -22,7 +23,7 @@ const MEMBERSHIP: &[u8] = b"\0membership";
 /// replays; it is never purged beyond what is synced here.
 const SYNC_EVERY: u64 = 512;
 /// How much of the tree redb may keep in memory.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 12 << 20;
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +78,16 @@ impl StateMachine {
     /// [`StoreError`].
     pub fn open(dir: &Path, fsync: Fsync) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir)?;
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(dir.join("state.redb"))
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let path = dir.join("state.redb");
+        #[cfg(not(test))]
+        let database = builder.create(path).map_err(redb)?;
+        #[cfg(test)]
+        let database = builder
+            .create_with_backend(crate::disk::power::InPlace::open(&path)?)
             .map_err(redb)?;
+        files::sync_parent(&dir.join("state.redb"))?;
         let transaction = database.begin_write().map_err(redb)?;
         transaction.open_table(TABLE).map_err(redb)?;
         transaction.commit().map_err(redb)?;
@@ -113,6 +120,22 @@ impl Reader {
     pub fn view(&self) -> Result<View, StoreError> {
         let transaction = self.0.database.begin_read().map_err(redb)?;
         Ok(View(transaction.open_table(TABLE).map_err(redb)?))
+    }
+
+    /// Writes the whole store into a file beside it, for a person to take away.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn export(&self) -> Result<PathBuf, StoreError> {
+        snapshot::export(&self.0)
+    }
+
+    /// The file of an earlier [`Reader::export`].
+    ///
+    /// # Errors
+    /// When the name is not that of one.
+    pub fn exported(&self, name: &str) -> Result<PathBuf, StoreError> {
+        snapshot::exported(&self.0, name)
     }
 
     /// The index of the last entry applied.
@@ -242,7 +265,7 @@ impl Inner {
         Ok(())
     }
 
-    fn install(&self, meta: &SnapshotMeta, path: &Path) -> Result<(), StoreError> {
+    pub(super) fn install(&self, meta: &SnapshotMeta, path: &Path) -> Result<(), StoreError> {
         let transaction = self.database.begin_write().map_err(redb)?;
         transaction.delete_table(TABLE).map_err(redb)?;
         {

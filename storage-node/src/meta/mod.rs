@@ -5,6 +5,7 @@ mod journal;
 mod log;
 mod machine;
 mod network;
+mod restore;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ pub use journal::JournalError;
 pub use log::LogStore;
 pub use machine::{Reader, StateMachine, StoreError, View};
 pub use network::Network;
+pub use restore::restore;
 
 use planaria_storage_core::{Reply, Request};
 use serde::{Deserialize, Serialize};

@@ -21,6 +21,7 @@ use std::sync::PoisonError;
 const MAGIC: &[u8; 8] = b"PLS1\x01\0\0\0";
 const END: u32 = u32::MAX;
 const SUFFIX: &str = ".snapshot";
+const EXPORT: &str = "export-";
 
 /// Where a snapshot is received.
 pub(super) fn incoming(dir: &Path) -> PathBuf {
@@ -50,6 +51,31 @@ pub(super) fn build(inner: &Inner) -> Result<(SnapshotMeta, PathBuf), StoreError
     Ok((meta, path))
 }
 
+/// Writes a snapshot that is for no other node: its name ends as what a start sweeps away.
+pub(super) fn export(inner: &Inner) -> Result<PathBuf, StoreError> {
+    let transaction = inner.database.begin_read().map_err(redb)?;
+    let view = View::of(transaction.open_table(TABLE).map_err(redb)?);
+    let (last_log_id, last_membership) = read_state(&view)?;
+    let meta = SnapshotMeta {
+        last_log_id,
+        last_membership,
+        snapshot_id: "export".to_owned(),
+    };
+    let name = format!("{EXPORT}{:016x}.partial", rand::random::<u64>());
+    let path = inner.dir.join(name);
+    write(&view, &meta, &path)?;
+    Ok(path)
+}
+
+/// The file of an export.
+pub(super) fn exported(inner: &Inner, name: &str) -> Result<PathBuf, StoreError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if !name.starts_with(EXPORT) || name.contains("..") || !name.bytes().all(plain) {
+        return Err(StoreError::Store(format!("{name:?} is no snapshot")));
+    }
+    Ok(inner.dir.join(name))
+}
+
 /// Takes the received snapshot as the current one. Raft hands back the file that it filled; its
 /// contents count, wherever it lies.
 pub(super) fn keep_received(
@@ -61,7 +87,7 @@ pub(super) fn keep_received(
     received.seek(SeekFrom::Start(0))?;
     let mut copy = File::create(&beside)?;
     io::copy(&mut received, &mut copy)?;
-    copy.sync_all()?;
+    files::sync(&copy)?;
     read(&beside, &mut |_, _| Ok(()))?;
     keep(dir, &beside, meta)
 }
@@ -84,8 +110,7 @@ pub(super) fn newest(dir: &Path) -> Result<Option<(SnapshotMeta, PathBuf)>, Stor
     let mut paths = all(dir)?;
     paths.sort();
     for path in paths.into_iter().rev() {
-        let mut input = BufReader::new(File::open(&path)?);
-        if let Ok(meta) = read_head(&mut input, &mut blake3::Hasher::new()) {
+        if let Ok(meta) = head(&path) {
             return Ok(Some((meta, path)));
         }
     }
@@ -131,7 +156,7 @@ fn write(view: &View, meta: &SnapshotMeta, path: &Path) -> Result<(), StoreError
         .file
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
-    Ok(file.sync_all()?)
+    Ok(files::sync(&file)?)
 }
 
 fn record(output: &mut Hashing, key: &[u8], value: &[u8]) -> io::Result<()> {
@@ -165,6 +190,14 @@ pub(super) fn read(path: &Path, take: &mut Take<'_>) -> Result<(), StoreError> {
         return Err(damaged("its digest is wrong"));
     }
     Ok(())
+}
+
+/// What a snapshot's file says of itself.
+pub(super) fn head(path: &Path) -> Result<SnapshotMeta, StoreError> {
+    read_head(
+        &mut BufReader::new(File::open(path)?),
+        &mut blake3::Hasher::new(),
+    )
 }
 
 fn read_head(
@@ -206,7 +239,7 @@ fn length(len: usize) -> io::Result<[u8; 4]> {
         .map_err(io::Error::other)
 }
 
-fn damaged(what: &str) -> StoreError {
+pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Store(format!("the snapshot is damaged: {what}"))
 }
 

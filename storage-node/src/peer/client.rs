@@ -1,22 +1,16 @@
 //! Asking other nodes.
 
-use super::frame::Frame;
-use super::handshake::{self, Card, Secret};
+use super::handshake::{Card, Secret};
+use super::link;
 use super::message::{Answer, Ask, Fault};
 use bytes::Bytes;
-use planaria_storage_core::{DiskId, decode, encode};
+use planaria_storage_core::{DiskId, encode};
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-/// How long to try to connect. A killed container's address answers nothing at all.
-const CONNECT: Duration = Duration::from_secs(1);
-/// After a failed try, how long to fail at once instead of trying again.
-const REST: Duration = Duration::from_millis(200);
 /// How many questions may wait on one connection.
 const QUEUE: usize = 64;
 /// How many connections there may be: two for each of a few dozen nodes.
@@ -53,10 +47,13 @@ pub enum PeerError {
     Fault(#[from] Fault),
 }
 
-struct Question {
-    head: Vec<u8>,
-    blob: Bytes,
-    answer: oneshot::Sender<Result<(Answer, Bytes), String>>,
+/// What somebody asks, on its way to a connection.
+pub(super) struct Question {
+    pub(super) head: Vec<u8>,
+    pub(super) blob: Bytes,
+    /// Whether the head names the blob by its digest.
+    pub(super) named: bool,
+    pub(super) answer: oneshot::Sender<Result<(Answer, Bytes), String>>,
 }
 
 type Links = Mutex<HashMap<(String, Lane), mpsc::Sender<Question>>>;
@@ -175,7 +172,12 @@ impl Peers {
         };
         let head = encode(ask).map_err(|e| unreachable(e.to_string()))?;
         let (answer, answered) = oneshot::channel();
-        let question = Question { head, blob, answer };
+        let question = Question {
+            head,
+            blob,
+            named: matches!(ask, Ask::PutChunk { .. }),
+            answer,
+        };
         let asked = async {
             self.link(addr, lane)?
                 .send(question)
@@ -203,121 +205,15 @@ impl Peers {
         }
         let (sender, questions) = mpsc::channel(QUEUE);
         links.insert((addr.to_owned(), lane), sender.clone());
-        tokio::spawn(run_link(self.clone(), addr.to_owned(), questions));
+        tokio::spawn(link::run(self.clone(), addr.to_owned(), questions));
         Ok(sender)
     }
 
-    fn note(&self, addr: &str, card: &Card) {
+    pub(super) fn note(&self, addr: &str, card: &Card) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         if heard.len() < MAX_LINKS || heard.contains_key(addr) {
             heard.insert(addr.to_owned(), (card.clone(), Instant::now()));
         }
-    }
-}
-
-async fn run_link(peers: Peers, addr: String, mut questions: mpsc::Receiver<Question>) {
-    while let Some(first) = questions.recv().await {
-        match timeout(CONNECT, connect(&peers, &addr)).await {
-            Ok(Ok((stream, greeted))) => {
-                converse(&peers, &addr, stream, greeted, first, &mut questions).await;
-            }
-            Ok(Err(error)) => refuse(first, &mut questions, &error.to_string()).await,
-            Err(_) => refuse(first, &mut questions, "no connection in time").await,
-        }
-    }
-}
-
-async fn connect(peers: &Peers, addr: &str) -> io::Result<(TcpStream, handshake::Greeted)> {
-    let mut stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
-    let card = peers.card();
-    let greeted = handshake::ask(&mut stream, &peers.secret, &card).await?;
-    peers.admit(&greeted.card).map_err(io::Error::other)?;
-    peers.note(addr, &greeted.card);
-    Ok((stream, greeted))
-}
-
-/// Answers everything that comes within the rest after a failure, so that callers go on at once
-/// to another node.
-async fn refuse(first: Question, questions: &mut mpsc::Receiver<Question>, reason: &str) {
-    let _ = first.answer.send(Err(reason.to_owned()));
-    let end = Instant::now() + REST;
-    while let Ok(Some(question)) = tokio::time::timeout_at(end, questions.recv()).await {
-        let _ = question.answer.send(Err(reason.to_owned()));
-    }
-}
-
-async fn converse(
-    peers: &Peers,
-    addr: &str,
-    stream: TcpStream,
-    greeted: handshake::Greeted,
-    first: Question,
-    questions: &mut mpsc::Receiver<Question>,
-) {
-    let handshake::Greeted {
-        card,
-        mut sending,
-        mut receiving,
-    } = greeted;
-    let (mut input, mut output) = stream.into_split();
-    let pending: Arc<Mutex<HashMap<u64, oneshot::Sender<_>>>> = Arc::default();
-    let waiting = Arc::clone(&pending);
-    let listener = peers.clone();
-    let from = addr.to_owned();
-    let mut reading = tokio::spawn(async move {
-        let mut input = tokio::io::BufReader::new(&mut input);
-        loop {
-            let frame = receiving.read(&mut input).await?;
-            listener.note(&from, &card);
-            let answer = decode::<Answer>(&frame.head).map_err(|e| e.to_string());
-            let sender = waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&frame.request);
-            if let Some(sender) = sender {
-                let _ = sender.send(answer.map(|answer| (answer, frame.blob)));
-            }
-        }
-        #[allow(unreachable_code)] // gives the loop's `?` its type
-        Ok::<(), io::Error>(())
-    });
-    let mut next = Some(first);
-    let mut number = 0;
-    loop {
-        let question = match next.take() {
-            Some(question) => question,
-            None => tokio::select! {
-                question = questions.recv() => match question {
-                    Some(question) => question,
-                    None => break,
-                },
-                _ = &mut reading => break,
-            },
-        };
-        number += 1;
-        {
-            let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-            // Who gave up waiting is forgotten here: a peer that never answers holds nothing.
-            pending.retain(|_, sender: &mut oneshot::Sender<_>| !sender.is_closed());
-            pending.insert(number, question.answer);
-        }
-        let frame = Frame {
-            request: number,
-            head: question.head,
-            blob: question.blob,
-        };
-        if sending.write(&mut output, &frame).await.is_err() {
-            break;
-        }
-    }
-    reading.abort();
-    let left: Vec<_> = {
-        let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.drain().collect()
-    };
-    for (_, sender) in left {
-        let _ = sender.send(Err("the connection broke".to_owned()));
     }
 }
 

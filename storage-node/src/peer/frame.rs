@@ -4,8 +4,10 @@
 //! length u32 (of all that follows) · request u64 · head length u32 · head · blob · seal [16]
 //! ```
 //! The seal is the keyed BLAKE3 of the frame's number on its side of the connection and of all
-//! before the seal: a frame that was changed, repeated, left out or sent back is seen. Frames are
-//! not encrypted: between hosts the network has to do that.
+//! before the seal: a frame that was changed, repeated, left out or sent back is seen. Where the
+//! highest bit of the head's length is set, the blob is a chunk whose name both sides know from
+//! sealed heads: who takes it verifies it by that, and the seal leaves it out. Frames are not
+//! encrypted: between hosts the network has to do that.
 
 use crate::config::MAX_FRAME;
 use bytes::Bytes;
@@ -14,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const SEAL: usize = 16;
 const FIXED: usize = 12 + SEAL;
+/// In the head's length: the seal leaves the blob out.
+const NAMED: u32 = 1 << 31;
 
 /// One message: the request that it belongs to, its encoded head, and bytes that travel as they are.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +25,15 @@ pub(super) struct Frame {
     pub(super) request: u64,
     pub(super) head: Vec<u8>,
     pub(super) blob: Bytes,
+    /// Whether the blob is a chunk that the other side will verify by its name.
+    pub(super) named: bool,
+}
+
+impl Frame {
+    /// How many bytes it is on the wire.
+    pub(super) fn length(&self) -> usize {
+        4 + FIXED + self.head.len() + self.blob.len()
+    }
 }
 
 /// One direction of a connection: its key and how many frames went.
@@ -59,13 +72,12 @@ impl Direction {
         let mut start = Vec::with_capacity(16 + frame.head.len());
         start.extend_from_slice(&u32::try_from(length).map_err(too_long)?.to_be_bytes());
         start.extend_from_slice(&frame.request.to_be_bytes());
-        start.extend_from_slice(
-            &u32::try_from(frame.head.len())
-                .map_err(too_long)?
-                .to_be_bytes(),
-        );
+        let head = u32::try_from(frame.head.len()).map_err(too_long)?;
+        let named = if frame.named { NAMED } else { 0 };
+        start.extend_from_slice(&(head | named).to_be_bytes());
         start.extend_from_slice(&frame.head);
-        let seal = self.seal(&[&start, &frame.blob]);
+        let sealed: &[u8] = if frame.named { &[] } else { &frame.blob };
+        let seal = self.seal(&[&start, sealed]);
         output.write_all(&start).await?;
         output.write_all(&frame.blob).await?;
         output.write_all(&seal).await?;
@@ -83,21 +95,26 @@ impl Direction {
         let mut body = vec![0; length];
         input.read_exact(&mut body).await?;
         let seal = body.split_off(length - SEAL);
-        let right = self.seal(&[&first, &body]);
+        let (fixed, rest) = body.split_at(12);
+        let request = u64::from_be_bytes(fixed[..8].try_into().map_err(|_| bad("short frame"))?);
+        let head = u32::from_be_bytes(fixed[8..].try_into().map_err(|_| bad("short frame"))?);
+        let named = head & NAMED != 0;
+        let head = (head & !NAMED) as usize;
+        if head > rest.len() {
+            return Err(bad("a frame's head is longer than the frame"));
+        }
+        let end = 12 + head;
+        let sealed = if named { end } else { body.len() };
+        let right = self.seal(&[&first, &body[..sealed]]);
         if blake3::Hash::from_bytes(pad(&right)) != blake3::Hash::from_bytes(pad_slice(&seal)) {
             return Err(bad("a frame with a wrong seal"));
         }
         let body = Bytes::from(body);
-        let request = u64::from_be_bytes(body[..8].try_into().map_err(|_| bad("short frame"))?);
-        let head = u32::from_be_bytes(body[8..12].try_into().map_err(|_| bad("short frame"))?);
-        let end = 12_usize.saturating_add(head as usize);
-        if end > body.len() {
-            return Err(bad("a frame's head is longer than the frame"));
-        }
         Ok(Frame {
             request,
             head: body[12..end].to_vec(),
             blob: body.slice(end..),
+            named,
         })
     }
 }
@@ -131,6 +148,7 @@ mod tests {
             request: n,
             head: vec![1, 2, 3],
             blob: Bytes::from_static(b"blob"),
+            named: false,
         }
     }
 
@@ -158,5 +176,40 @@ mod tests {
         let mut direction = Direction::new([1; 32]);
         assert!(direction.read(&mut input).await.is_ok());
         assert!(direction.read(&mut input).await.is_err());
+    }
+
+    /// Of a frame with a chunk everything but the chunk itself is sealed.
+    #[tokio::test]
+    async fn a_chunk_is_left_to_its_name() {
+        let mut chunk = frame(1);
+        chunk.named = true;
+        let bytes = sent(&[chunk]).await;
+        let blob = bytes.windows(4).position(|four| four == b"blob").unwrap();
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            let read = Direction::new([1; 32]).read(&mut &bad[..]).await;
+            assert_eq!(read.is_ok(), (blob..blob + 4).contains(&at), "byte {at}");
+        }
+    }
+
+    /// Whatever comes on a connection, nothing is taken that was not sent, and no length is believed.
+    #[test]
+    fn damaged_frames_are_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.unwrap();
+        let mut chunk = frame(2);
+        chunk.named = true;
+        let whole = runtime.block_on(sent(&[frame(1), chunk, frame(3)]));
+        crate::fuzz::each(&[whole], |_, bytes| {
+            let mut direction = Direction::new([1; 32]);
+            let mut input = bytes;
+            for n in 1.. {
+                match runtime.block_on(direction.read(&mut input)) {
+                    Ok(frame) => assert!(frame.request == n && frame.head == [1, 2, 3]),
+                    Err(_) => return,
+                }
+            }
+        });
     }
 }

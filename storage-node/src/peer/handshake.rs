@@ -170,10 +170,11 @@ async fn read_card<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<(Vec<u8>,
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn card(disk: u64) -> Card {
+    /// A node's card, also for the tests of links.
+    pub(in crate::peer) fn card(disk: u64) -> Card {
         Card {
             disk: DiskId(disk),
             name: format!("node-{disk}"),

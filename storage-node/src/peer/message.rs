@@ -1,7 +1,9 @@
 //! What nodes ask of each other.
 
+use super::admin::Admin;
 use crate::disk::Usage;
 use crate::meta::TypeConfig;
+use crate::work::Worker;
 use openraft::error::{InstallSnapshotError, RaftError};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
@@ -35,8 +37,10 @@ pub enum Ask {
     Vote(DiskId, VoteRequest<u64>),
     /// Raft: a piece of a snapshot.
     Snapshot(DiskId, InstallSnapshotRequest<TypeConfig>),
+    /// Stand for Raft's leadership: the leader, whose disk is slow, has fallen silent.
+    Stand(DiskId),
     /// Put this into the log. For the leader.
-    Write(Request),
+    Write(Box<Request>),
     /// Up to which index must one have read? For the leader.
     ReadIndex,
     /// Keep this chunk (the frame's blob).
@@ -50,6 +54,15 @@ pub enum Ask {
     },
     /// Give this chunk.
     GetChunk(ChunkId),
+    /// Which of these chunks can you read back?
+    Verify {
+        /// The disk that is meant.
+        disk: DiskId,
+        /// The chunks.
+        chunks: Vec<ChunkId>,
+    },
+    /// What a person asks at the command line.
+    Admin(Admin),
 }
 
 /// An answer.
@@ -75,6 +88,10 @@ pub enum Answer {
     Stored(u64),
     /// To [`Ask::GetChunk`]: the frame's blob.
     Chunk,
+    /// To [`Ask::Verify`]: those that are good.
+    Verified(Vec<ChunkId>),
+    /// To [`Ask::Admin`]: JSON, and for a snapshot a piece of it as the frame's blob.
+    Json(String),
 }
 
 /// Why something could not be done.
@@ -129,8 +146,32 @@ pub struct NodeStatus {
     /// Whether the node has applied all that is committed, lacks no copy that it is named for,
     /// and nothing is owed to anybody.
     pub in_sync: bool,
+    /// Whether the disk and the records agreed when they were last compared.
+    pub compared: bool,
+    /// The digest of the chunks on this disk.
+    pub digest: String,
     /// Chunks that lack copies somewhere.
     pub owed: u64,
+    /// Chunks of the cluster with all their copies, lacking some, and on no known disk.
+    pub healthy: u64,
+    /// See there.
+    pub degraded: u64,
+    /// See there.
+    pub lost: u64,
+    /// Copies that this node is fetching now.
+    pub repairing: u64,
+    /// The layout's version.
+    pub layout: u64,
+    /// How many whole scrubs have ended here since the start, and how many chunks they read.
+    pub scrubs: u64,
+    /// See there.
+    pub scrubbed: u64,
+    /// Whether the disk is too slow to take user data.
+    pub disk_slow: bool,
+    /// What an upload left half-written and the start swept, and torn tails that it cut.
+    pub swept: u64,
+    /// The background workers.
+    pub workers: Vec<Worker>,
     /// Whether the disk refuses user data for want of room.
     pub disk_full: bool,
     /// Free bytes.
@@ -160,6 +201,12 @@ pub struct NodeLine {
     pub voter: bool,
     /// Whether it answered lately.
     pub reachable: bool,
+    /// Its zone.
+    pub zone: String,
+    /// Whether it is to be emptied.
+    pub draining: bool,
+    /// Whether it is placed around, for it did not answer for long.
+    pub away: bool,
 }
 
 impl NodeStatus {
@@ -175,30 +222,21 @@ impl NodeStatus {
 mod tests {
     use super::*;
     use planaria_storage_core::{decode, encode};
-    use rand::{Rng, SeedableRng};
 
     /// What comes from another version, or from a broken one, is an error and never a panic.
     #[test]
     fn noise_and_damaged_messages_are_refused() {
-        let mut rng = rand::rngs::SmallRng::seed_from_u64(7);
         let vote = VoteRequest {
             vote: openraft::Vote::new(3, 1),
             last_log_id: None,
         };
         let good = encode(&Ask::Vote(DiskId(9), vote)).unwrap();
-        for _ in 0..20_000 {
-            let mut bytes = good.clone();
-            for _ in 0..rng.random_range(1..4) {
-                let at = rng.random_range(0..bytes.len());
-                bytes[at] = rng.random();
-            }
-            bytes.truncate(rng.random_range(0..=bytes.len()));
-            let _ = decode::<Ask>(&bytes);
-            let mut noise = vec![0; rng.random_range(0..64)];
-            rng.fill(&mut noise[..]);
-            noise.insert(0, 1);
+        crate::fuzz::each(&[good], |_, bytes| {
+            let _ = decode::<Ask>(bytes);
+            let _ = decode::<Answer>(bytes);
+            let noise = [&[1], bytes].concat();
             let _ = decode::<Ask>(&noise);
             let _ = decode::<Answer>(&noise);
-        }
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Between S3's types and the records.
 
-use planaria_storage_core::{Condition, ObjectHeaders, ObjectRecord};
-use s3s::dto::{ETag, ETagCondition, Timestamp, TimestampFormat};
+use planaria_storage_core::{Condition, ObjectHeaders, ObjectRecord, VersionId};
+use s3s::dto::{ETag, ETagCondition, Owner, Timestamp, TimestampFormat};
 use s3s::{S3Result, s3_error};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,8 @@ const MAX_KEY: usize = 1024;
 const MAX_METADATA: usize = 2048;
 
 /// This node's clock in milliseconds since 1970: for people to read, never to decide by.
-pub(super) fn now_ms() -> u64 {
+#[must_use]
+pub fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -23,6 +24,30 @@ pub(super) fn timestamp(ms: u64) -> Timestamp {
     // Beyond what a clock can say: a damaged record must not panic.
     const LAST: u64 = 250_000_000_000_000;
     Timestamp::from(UNIX_EPOCH + Duration::from_millis(ms.min(LAST)))
+}
+
+/// A time in milliseconds since 1970.
+pub(super) fn to_ms(time: &Timestamp) -> Option<u64> {
+    let mut text = Vec::new();
+    time.format(TimestampFormat::EpochSeconds, &mut text).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let seconds = text.split('.').next()?.parse::<u64>().ok()?;
+    seconds.checked_mul(1000)
+}
+
+/// The version that a request names.
+pub(super) fn version(text: Option<&str>) -> S3Result<Option<VersionId>> {
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| s3_error!(InvalidArgument, "there is no such version"))
+}
+
+/// Whom everything belongs to.
+pub(super) fn owner() -> Owner {
+    Owner {
+        display_name: Some("planaria".to_owned()),
+        id: Some("planaria".to_owned()),
+    }
 }
 
 pub(super) fn etag(text: &str) -> ETag {
@@ -108,6 +133,23 @@ pub(super) fn check_read(
         Ok(())
     }
 }
+
+/// What a request says about an object beside its bytes: the inputs that have these fields have
+/// them under the same names, and no trait.
+macro_rules! said {
+    ($input:ident) => {
+        $crate::s3::convert::Said {
+            content_type: $input.content_type,
+            content_encoding: $input.content_encoding,
+            content_disposition: $input.content_disposition,
+            content_language: $input.content_language,
+            cache_control: $input.cache_control,
+            expires: $input.expires,
+            metadata: $input.metadata,
+        }
+    };
+}
+pub(super) use said;
 
 /// What a client says about an object, from the fields of whichever request.
 pub(super) struct Said {
@@ -208,6 +250,12 @@ mod tests {
             without_chunked("aws-chunked, gzip"),
             Some("gzip".to_owned())
         );
+    }
+
+    #[test]
+    fn a_time_is_read_back() {
+        let ms = 1_700_000_000_000;
+        assert_eq!(to_ms(&timestamp(ms)), Some(ms));
     }
 
     #[test]

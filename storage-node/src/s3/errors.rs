@@ -36,6 +36,8 @@ fn refused(refusal: &Refusal) -> S3Error {
         Refusal::PartTooSmall(_) => S3ErrorCode::EntityTooSmall,
         Refusal::ConditionFailed => S3ErrorCode::PreconditionFailed,
         Refusal::StaleChunks(_) => S3ErrorCode::SlowDown,
+        Refusal::NoSuchVersion => S3ErrorCode::NoSuchVersion,
+        Refusal::DeleteMarker => S3ErrorCode::MethodNotAllowed,
         _ => S3ErrorCode::InternalError,
     };
     S3Error::with_message(code, refusal.to_string())
@@ -57,6 +59,10 @@ pub(super) fn data(error: &DataError) -> S3Error {
                 ServiceUnavailable,
                 "too few storage nodes can take data now; try again"
             )
+        }
+        DataError::Metadata(_) => {
+            tracing::error!(event = "metadata_failed", %error, "the metadata store failed");
+            s3_error!(InternalError, "the metadata store failed")
         }
         DataError::NoCopy(_) => {
             tracing::error!(event = "chunk_unreadable", %error, "a chunk could not be read");

@@ -2,22 +2,38 @@
 
 use super::{Front, convert, errors};
 use crate::data::Data;
-use crate::meta::{StoreError, View};
+use crate::meta::{MetaError, StoreError, View};
 use bytes::Bytes;
 use planaria_storage_core::{
-    ChunkRecord, ChunkRef, Data as ObjectData, ObjectRecord, keys, machine,
+    Attributes, BucketRecord, BucketSettings, ChunkRecord, ChunkRef, Data as ObjectData,
+    ObjectRecord, VersionId, Versioning, keys, machine,
 };
 use s3s::dto::{
-    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range, StreamingBlob,
+    Checksum, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range,
+    StreamingBlob,
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-/// How many chunks are read ahead of the client.
+/// How many chunks are read ahead of the client, where there is memory for it.
 const AHEAD: usize = 2;
+/// How long a client may not take what it asked for.
+const UNREAD: Duration = Duration::from_secs(60);
+
+/// An object that was found, and the store as of that moment.
+pub(super) struct Found {
+    pub(super) view: View,
+    pub(super) object: ObjectRecord,
+    pub(super) attributes: Attributes,
+    /// Its version, where the bucket keeps or kept versions.
+    pub(super) version: Option<VersionId>,
+}
 
 /// A chunk to send: where it is known to be, and which of its bytes are wanted.
 struct Piece {
@@ -33,13 +49,14 @@ impl Front {
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
-        if input.version_id.is_some() || input.part_number.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "versions and part numbers are not implemented"
-            ));
-        }
-        let (view, object) = self.find(&input.bucket, &input.key).await?;
+        check_read_wishes(input.part_number, input.sse_customer_key.as_ref())?;
+        let version = convert::version(input.version_id.as_deref())?;
+        let Found {
+            view,
+            object,
+            attributes,
+            version,
+        } = self.find(&input.bucket, &input.key, version).await?;
         convert::check_read(
             &object,
             input.if_match.as_ref(),
@@ -48,6 +65,8 @@ impl Front {
             input.if_unmodified_since.as_ref(),
         )?;
         let (from, to) = span(input.range.as_ref(), object.size)?;
+        let wanted = input.checksum_mode.is_some() && (from, to) == (0, object.size);
+        let checksum = kept_checksum(&attributes, wanted);
         let body = self.body(view, &object, from, to).await?;
         let range = input
             .range
@@ -71,6 +90,13 @@ impl Front {
             e_tag: Some(convert::etag(&object.etag)),
             last_modified: Some(convert::timestamp(object.modified_ms)),
             metadata: convert::metadata(headers),
+            version_id: version.map(|version| version.to_string()),
+            tag_count: tag_count(&attributes),
+            checksum_crc32: checksum.checksum_crc32,
+            checksum_crc32c: checksum.checksum_crc32c,
+            checksum_crc64nvme: checksum.checksum_crc64nvme,
+            checksum_sha1: checksum.checksum_sha1,
+            checksum_sha256: checksum.checksum_sha256,
             ..GetObjectOutput::default()
         }))
     }
@@ -80,13 +106,14 @@ impl Front {
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
-        if input.version_id.is_some() || input.part_number.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "versions and part numbers are not implemented"
-            ));
-        }
-        let (_, object) = self.find(&input.bucket, &input.key).await?;
+        check_read_wishes(input.part_number, input.sse_customer_key.as_ref())?;
+        let version = convert::version(input.version_id.as_deref())?;
+        let Found {
+            object,
+            attributes,
+            version,
+            ..
+        } = self.find(&input.bucket, &input.key, version).await?;
         convert::check_read(
             &object,
             input.if_match.as_ref(),
@@ -95,6 +122,8 @@ impl Front {
             input.if_unmodified_since.as_ref(),
         )?;
         let (from, to) = span(input.range.as_ref(), object.size)?;
+        let wanted = input.checksum_mode.is_some() && (from, to) == (0, object.size);
+        let checksum = kept_checksum(&attributes, wanted);
         let headers = &object.headers;
         Ok(S3Response::new(HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -108,6 +137,12 @@ impl Front {
             e_tag: Some(convert::etag(&object.etag)),
             last_modified: Some(convert::timestamp(object.modified_ms)),
             metadata: convert::metadata(headers),
+            version_id: version.map(|version| version.to_string()),
+            checksum_crc32: checksum.checksum_crc32,
+            checksum_crc32c: checksum.checksum_crc32c,
+            checksum_crc64nvme: checksum.checksum_crc64nvme,
+            checksum_sha1: checksum.checksum_sha1,
+            checksum_sha256: checksum.checksum_sha256,
             ..HeadObjectOutput::default()
         }))
     }
@@ -139,18 +174,33 @@ impl Front {
         }
     }
 
-    pub(super) async fn find(&self, bucket: &str, key: &str) -> S3Result<(View, ObjectRecord)> {
+    /// Finds an object, the current one or a version of it.
+    pub(super) async fn find(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<VersionId>,
+    ) -> S3Result<Found> {
         convert::key(key)?;
         let view = self.meta.read().await.map_err(errors::meta)?;
-        if let Some(object) = read(&view, &keys::object(bucket, key))? {
-            return Ok((view, object));
+        let found = machine::find(&view, (bucket, key), version)
+            .map_err(|e| failed(StoreError::from(e)))?;
+        let settings: BucketSettings = read(&view, &keys::settings(bucket))?.unwrap_or_default();
+        match found {
+            Ok((object, attributes)) => Ok(Found {
+                version: (settings.versioning != Versioning::Off).then_some(attributes.version),
+                view,
+                object,
+                attributes,
+            }),
+            Err(refusal) => {
+                let there: Option<BucketRecord> = read(&view, &keys::bucket(bucket))?;
+                Err(match there {
+                    Some(_) => errors::meta(MetaError::Refused(refusal)),
+                    None => s3_error!(NoSuchBucket, "there is no such bucket"),
+                })
+            }
         }
-        let there: Option<planaria_storage_core::BucketRecord> =
-            read(&view, &keys::bucket(bucket))?;
-        Err(match there {
-            Some(_) => s3_error!(NoSuchKey, "there is no such object"),
-            None => s3_error!(NoSuchBucket, "there is no such bucket"),
-        })
     }
 
     /// Streams chunks. The first is read before the answer begins, so that data that cannot be
@@ -161,44 +211,89 @@ impl Front {
                 Result<Bytes, io::Error>,
             >()));
         };
+        // A budget of memory for all downloads: a chunk at least, more where there is room.
+        let one = first.chunk.len as usize;
+        let wanted = one * (pieces.len().min(AHEAD) + 1);
+        let budget = |bytes| super::cost(bytes, super::READ_BUDGET_KIB);
+        let reading = Arc::clone(&self.reading);
+        let (part, most) = match Arc::clone(&reading).try_acquire_many_owned(budget(wanted)) {
+            Ok(part) => (part, AHEAD),
+            Err(_) => (super::place(&reading, budget(one)).await?, 0),
+        };
         let first = fetch(&self.data, first)
             .await
             .map_err(|e| errors::data(&e))?;
         let (sender, mut receiver) = mpsc::channel(1);
         let data = self.data.clone();
         tokio::spawn(async move {
-            if sender.send(Ok(first)).await.is_err() {
-                return;
-            }
+            let _part = part;
             let mut ahead: VecDeque<JoinHandle<_>> = VecDeque::new();
+            let mut next = Ok(first);
             loop {
-                while ahead.len() < AHEAD
+                let last = next.is_err();
+                let sent = timeout(UNREAD, sender.send(next)).await;
+                if last || !matches!(sent, Ok(Ok(()))) {
+                    ahead.iter().for_each(JoinHandle::abort);
+                    return;
+                }
+                while ahead.len() < most.max(1)
                     && let Some(piece) = pieces.pop_front()
                 {
                     let data = data.clone();
                     ahead.push_back(tokio::spawn(async move { fetch(&data, piece).await }));
                 }
-                let Some(next) = ahead.pop_front() else {
+                let Some(reading) = ahead.pop_front() else {
                     return;
                 };
-                let sent = match next.await {
-                    Ok(Ok(bytes)) => sender.send(Ok(bytes)).await,
+                next = match reading.await {
+                    Ok(Ok(bytes)) => Ok(bytes),
                     Ok(Err(error)) => {
                         tracing::error!(event = "read_broken", %error, "a download was broken off");
-                        sender.send(Err(io::Error::other(error))).await
+                        Err(io::Error::other(error))
                     }
-                    Err(error) => sender.send(Err(io::Error::other(error))).await,
+                    Err(error) => Err(io::Error::other(error)),
                 };
-                if sent.is_err() {
-                    ahead.iter().for_each(JoinHandle::abort);
-                    return;
-                }
             }
         });
         Ok(StreamingBlob::wrap(futures::stream::poll_fn(
             move |context| receiver.poll_recv(context),
         )))
     }
+}
+
+/// A part of S3 that this store does not have must not be dropped silently.
+fn check_read_wishes(part: Option<i32>, customer_key: Option<&String>) -> S3Result<()> {
+    if part.is_some() || customer_key.is_some() {
+        return Err(s3_error!(
+            NotImplemented,
+            "part numbers and SSE-C are not implemented"
+        ));
+    }
+    Ok(())
+}
+
+/// The checksum that was given with the object, for who wants to verify the whole of it.
+fn kept_checksum(attributes: &Attributes, wanted: bool) -> Checksum {
+    let mut checksum = Checksum::default();
+    let Some((name, value)) = attributes.checksum.as_ref().filter(|_| wanted) else {
+        return checksum;
+    };
+    let slot = match name.as_str() {
+        "crc32" => &mut checksum.checksum_crc32,
+        "crc32c" => &mut checksum.checksum_crc32c,
+        "crc64nvme" => &mut checksum.checksum_crc64nvme,
+        "sha1" => &mut checksum.checksum_sha1,
+        "sha256" => &mut checksum.checksum_sha256,
+        _ => return checksum,
+    };
+    *slot = Some(value.clone());
+    checksum
+}
+
+fn tag_count(attributes: &Attributes) -> Option<i32> {
+    i32::try_from(attributes.tags.len())
+        .ok()
+        .filter(|count| *count > 0)
 }
 
 async fn fetch(data: &Data, piece: Piece) -> Result<Bytes, crate::data::DataError> {

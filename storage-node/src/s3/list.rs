@@ -42,7 +42,7 @@ impl Front {
                 input.delimiter.as_deref(),
                 after,
                 max_keys,
-                url,
+                (url, input.fetch_owner == Some(true)),
             )
             .await?;
         let count = listed.contents.len() + listed.prefixes.len();
@@ -79,7 +79,7 @@ impl Front {
                 input.delimiter.as_deref(),
                 after,
                 max_keys,
-                url,
+                (url, true),
             )
             .await?;
         let encode =
@@ -106,7 +106,7 @@ impl Front {
         delimiter: Option<&str>,
         after: String,
         max_keys: i32,
-        url: bool,
+        (url, owner): (bool, bool),
     ) -> S3Result<Listed> {
         let view = self.meta.read().await.map_err(errors::meta)?;
         if super::get::read::<BucketRecord>(&view, &keys::bucket(bucket))?.is_none() {
@@ -123,11 +123,11 @@ impl Front {
             .await
             .map_err(s3s::S3Error::internal_error)?
             .map_err(|e| failed(StoreError::from(e)))?;
-        Ok(listed(page, url))
+        Ok(listed(page, url, owner))
     }
 }
 
-fn listed(page: Page<ObjectRecord>, url: bool) -> Listed {
+fn listed(page: Page<ObjectRecord>, url: bool, owner: bool) -> Listed {
     let encode = |text: String| {
         if url {
             convert::url_encode(&text)
@@ -151,6 +151,7 @@ fn listed(page: Page<ObjectRecord>, url: bool) -> Listed {
                 storage_class: Some(ObjectStorageClass::from_static(
                     ObjectStorageClass::STANDARD,
                 )),
+                owner: owner.then(convert::owner),
                 ..Object::default()
             }),
             Line::Prefix(prefix) => {

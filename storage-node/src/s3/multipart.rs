@@ -1,15 +1,17 @@
 //! Multipart uploads.
 
-use super::get::{failed, span};
+use super::get::{Found, failed, span};
 use super::list::{page_size, wants_url};
-use super::put::{Expected, Received, announced};
-use super::{Front, convert, errors};
+use super::policy::wishes;
+use super::put::written_version;
+use super::receive::{Expected, Received, announced, given};
+use super::{Front, convert, errors, tags};
 use crate::meta::StoreError;
 use planaria_storage_core::listing::{self, Line, Query};
 use planaria_storage_core::{BucketRecord, Command, Reply, UploadId, UploadRecord, keys};
 use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, Checksum, CommonPrefix,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CopyPartResult, CopySource,
     CreateMultipartUploadInput, CreateMultipartUploadOutput, ListMultipartUploadsInput,
     ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part, Range,
@@ -28,28 +30,14 @@ impl Front {
         input: CreateMultipartUploadInput,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         convert::key(&input.key)?;
-        if input.sse_customer_key.is_some()
-            || input.object_lock_mode.is_some()
-            || input.tagging.is_some()
-        {
-            return Err(s3_error!(
-                NotImplemented,
-                "SSE-C, locks and tags are not implemented"
-            ));
-        }
-        let headers = convert::headers(convert::Said {
-            content_type: input.content_type,
-            content_encoding: input.content_encoding,
-            content_disposition: input.content_disposition,
-            content_language: input.content_language,
-            cache_control: input.cache_control,
-            expires: input.expires,
-            metadata: input.metadata,
-        })?;
-        let command = Command::CreateUpload {
+        wishes!(input).check()?;
+        let tags = tags::from_header(input.tagging.as_deref())?;
+        let headers = convert::headers(convert::said!(input))?;
+        let command = Command::OpenUpload {
             bucket: input.bucket.clone(),
             key: input.key.clone(),
             headers,
+            tags,
             now_ms: convert::now_ms(),
         };
         let reply = self.meta.write(command).await.map_err(errors::meta)?;
@@ -76,20 +64,7 @@ impl Front {
         if input.sse_customer_key.is_some() {
             return Err(s3_error!(NotImplemented, "SSE-C is not implemented"));
         }
-        let expected = Expected {
-            length: input.content_length,
-            md5: input.content_md5,
-            checksum: Checksum {
-                checksum_crc32: input.checksum_crc32,
-                checksum_crc32c: input.checksum_crc32c,
-                checksum_crc64nvme: input.checksum_crc64nvme,
-                checksum_sha1: input.checksum_sha1,
-                checksum_sha256: input.checksum_sha256,
-                ..Checksum::default()
-            },
-            trailers,
-            announced,
-        };
+        let expected = given!(input, trailers, announced);
         let received = self.receive(input.body, expected, false).await?;
         self.keep_part((&input.bucket, &input.key), upload, number, &received)
             .await?;
@@ -140,7 +115,7 @@ impl Front {
         let CopySource::Bucket {
             bucket,
             key,
-            version_id: None,
+            version_id,
         } = &input.copy_source
         else {
             return Err(s3_error!(
@@ -148,7 +123,8 @@ impl Front {
                 "only plain sources can be copied"
             ));
         };
-        let (view, object) = self.find(bucket, key).await?;
+        let version = convert::version(version_id.as_deref())?;
+        let Found { view, object, .. } = self.find(bucket, key, version).await?;
         let checked = convert::check_read(
             &object,
             input.copy_source_if_match.as_ref(),
@@ -221,8 +197,9 @@ impl Front {
             condition,
             least_part: LEAST_PART,
         };
-        self.meta.write(command).await.map_err(errors::meta)?;
+        let reply = self.meta.write(command).await.map_err(errors::meta)?;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
+            version_id: written_version(&reply),
             location: Some(format!("/{}/{}", input.bucket, input.key)),
             bucket: Some(input.bucket),
             key: Some(input.key),

@@ -1,19 +1,12 @@
 //! The operations, as `s3s` calls them.
 
 use super::get::{failed, read};
-use super::{Front, convert, errors};
-use crate::meta::{MetaError, StoreError};
-use futures::StreamExt;
-use futures::stream;
+use super::{Front, convert, errors, policy};
+use crate::meta::StoreError;
 use planaria_storage_core::machine::{MAX_BUCKETS, keys_with};
-use planaria_storage_core::{BucketRecord, Command, Condition, Refusal, keys};
+use planaria_storage_core::{BucketRecord, Command, keys};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
-
-/// How many keys one request may delete, as S3 has it.
-const MAX_DELETE: usize = 1000;
-/// How many of them are under way at once.
-const DELETES_AT_ONCE: usize = 16;
 
 impl Front {
     /// Answers early that a bucket is missing: before its body is received, not after.
@@ -23,18 +16,14 @@ impl Front {
             .ok_or_else(|| s3_error!(NoSuchBucket, "there is no such bucket"))
     }
 
-    async fn delete_one(
-        &self,
-        bucket: &str,
-        key: &str,
-        condition: Condition,
-    ) -> Result<(), MetaError> {
-        let command = Command::DeleteObject {
-            bucket: bucket.to_owned(),
-            key: key.to_owned(),
-            condition,
-        };
-        self.meta.write(command).await.map(drop)
+    /// The same for who judges again by an entry of the log: what this node has applied is enough,
+    /// unless it is behind.
+    pub(super) async fn bucket_seems_to_exist(&self, bucket: &str) -> S3Result<()> {
+        let view = self.meta.stale().map_err(failed)?;
+        match read::<BucketRecord>(&view, &keys::bucket(bucket))? {
+            Some(_) => Ok(()),
+            None => self.bucket_exists(bucket).await.map(drop),
+        }
     }
 
     async fn buckets(&self) -> S3Result<Vec<Bucket>> {
@@ -63,6 +52,15 @@ impl S3 for Front {
         req: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let input = req.input;
+        policy::check_acl(
+            input.acl.as_ref().map(BucketCannedACL::as_str),
+            [
+                input.grant_full_control.as_ref(),
+                input.grant_read.as_ref(),
+                input.grant_read_acp.as_ref(),
+                input.grant_write_acp.as_ref(),
+            ],
+        )?;
         if input.object_lock_enabled_for_bucket == Some(true) {
             return Err(s3_error!(NotImplemented, "object lock is not implemented"));
         }
@@ -111,6 +109,7 @@ impl S3 for Front {
         let buckets = Some(self.buckets().await?);
         Ok(S3Response::new(ListBucketsOutput {
             buckets,
+            owner: Some(convert::owner()),
             ..ListBucketsOutput::default()
         }))
     }
@@ -147,79 +146,14 @@ impl S3 for Front {
         &self,
         req: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let input = req.input;
-        convert::key(&input.key)?;
-        if input.version_id.is_some()
-            || input.if_match_size.is_some()
-            || input.if_match_last_modified_time.is_some()
-        {
-            return Err(s3_error!(
-                NotImplemented,
-                "versions and these conditions are not implemented"
-            ));
-        }
-        let condition = convert::condition(input.if_match.as_ref(), None)?;
-        self.delete_one(&input.bucket, &input.key, condition)
-            .await
-            .map_err(errors::meta)?;
-        Ok(S3Response::new(DeleteObjectOutput::default()))
+        self.delete(req.input).await
     }
 
     async fn delete_objects(
         &self,
         req: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let input = req.input;
-        let objects = input.delete.objects;
-        if objects.is_empty() || objects.len() > MAX_DELETE {
-            return Err(s3_error!(
-                MalformedXML,
-                "1 to 1000 keys can be deleted at once"
-            ));
-        }
-        if objects.iter().any(|object| object.version_id.is_some()) {
-            return Err(s3_error!(NotImplemented, "versions are not implemented"));
-        }
-        self.bucket_exists(&input.bucket).await?;
-        let bucket = &input.bucket;
-        let mut results = stream::iter(objects.into_iter().map(|object| async move {
-            let condition = match &object.e_tag {
-                Some(etag) => Condition::Matches(etag.value().to_owned()),
-                None => Condition::Always,
-            };
-            let done = self.delete_one(bucket, &object.key, condition).await;
-            (object.key, done)
-        }))
-        .buffered(DELETES_AT_ONCE);
-        let mut deleted = Vec::new();
-        let mut errors_ = Vec::new();
-        while let Some((key, done)) = results.next().await {
-            match done {
-                Ok(()) | Err(MetaError::Refused(Refusal::NoSuchKey)) => {
-                    deleted.push(DeletedObject {
-                        key: Some(key),
-                        ..DeletedObject::default()
-                    });
-                }
-                Err(error) => {
-                    let error = errors::meta(error);
-                    errors_.push(Error {
-                        key: Some(key),
-                        code: Some(error.code().as_str().to_owned()),
-                        message: error.message().map(str::to_owned),
-                        ..Error::default()
-                    });
-                }
-            }
-        }
-        if input.delete.quiet == Some(true) {
-            deleted.clear();
-        }
-        Ok(S3Response::new(DeleteObjectsOutput {
-            deleted: Some(deleted),
-            errors: Some(errors_),
-            ..DeleteObjectsOutput::default()
-        }))
+        self.delete_many(req.input).await
     }
 
     async fn list_objects(
@@ -283,5 +217,280 @@ impl S3 for Front {
         req: S3Request<ListMultipartUploadsInput>,
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         self.uploads(req.input).await
+    }
+
+    async fn list_object_versions(
+        &self,
+        req: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        self.versions(req.input).await
+    }
+
+    async fn get_bucket_versioning(
+        &self,
+        req: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        self.get_versioning(req.input).await
+    }
+
+    async fn put_bucket_versioning(
+        &self,
+        req: S3Request<PutBucketVersioningInput>,
+    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+        self.set_versioning(req.input).await
+    }
+
+    async fn get_object_tagging(
+        &self,
+        req: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        self.object_tags(req.input).await
+    }
+
+    async fn put_object_tagging(
+        &self,
+        req: S3Request<PutObjectTaggingInput>,
+    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+        self.tag_object(req.input).await
+    }
+
+    async fn delete_object_tagging(
+        &self,
+        req: S3Request<DeleteObjectTaggingInput>,
+    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+        self.untag_object(req.input).await
+    }
+
+    async fn get_bucket_tagging(
+        &self,
+        req: S3Request<GetBucketTaggingInput>,
+    ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
+        self.bucket_tags(req.input).await
+    }
+
+    async fn put_bucket_tagging(
+        &self,
+        req: S3Request<PutBucketTaggingInput>,
+    ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
+        self.tag_bucket(req.input).await
+    }
+
+    async fn delete_bucket_tagging(
+        &self,
+        req: S3Request<DeleteBucketTaggingInput>,
+    ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
+        self.untag_bucket(req.input).await
+    }
+
+    async fn get_bucket_acl(
+        &self,
+        req: S3Request<GetBucketAclInput>,
+    ) -> S3Result<S3Response<GetBucketAclOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(GetBucketAclOutput {
+            grants: Some(policy::owner_only()),
+            owner: Some(convert::owner()),
+        }))
+    }
+
+    async fn get_object_acl(
+        &self,
+        req: S3Request<GetObjectAclInput>,
+    ) -> S3Result<S3Response<GetObjectAclOutput>> {
+        let input = req.input;
+        let version = convert::version(input.version_id.as_deref())?;
+        self.find(&input.bucket, &input.key, version).await?;
+        Ok(S3Response::new(GetObjectAclOutput {
+            grants: Some(policy::owner_only()),
+            owner: Some(convert::owner()),
+            ..GetObjectAclOutput::default()
+        }))
+    }
+
+    async fn put_bucket_acl(
+        &self,
+        req: S3Request<PutBucketAclInput>,
+    ) -> S3Result<S3Response<PutBucketAclOutput>> {
+        let input = req.input;
+        let grants = [
+            input.grant_full_control.as_ref(),
+            input.grant_read.as_ref(),
+            input.grant_read_acp.as_ref(),
+            input
+                .grant_write_acp
+                .as_ref()
+                .or(input.grant_write.as_ref()),
+        ];
+        policy::check_acl(input.acl.as_ref().map(BucketCannedACL::as_str), grants)?;
+        policy::check_policy(input.access_control_policy.as_ref())?;
+        self.bucket_exists(&input.bucket).await?;
+        Ok(S3Response::new(PutBucketAclOutput::default()))
+    }
+
+    async fn put_object_acl(
+        &self,
+        req: S3Request<PutObjectAclInput>,
+    ) -> S3Result<S3Response<PutObjectAclOutput>> {
+        let input = req.input;
+        let grants = [
+            input.grant_full_control.as_ref(),
+            input.grant_read.as_ref(),
+            input.grant_read_acp.as_ref(),
+            input
+                .grant_write_acp
+                .as_ref()
+                .or(input.grant_write.as_ref()),
+        ];
+        policy::check_acl(input.acl.as_ref().map(ObjectCannedACL::as_str), grants)?;
+        policy::check_policy(input.access_control_policy.as_ref())?;
+        let version = convert::version(input.version_id.as_deref())?;
+        self.find(&input.bucket, &input.key, version).await?;
+        Ok(S3Response::new(PutObjectAclOutput::default()))
+    }
+
+    async fn get_public_access_block(
+        &self,
+        req: S3Request<GetPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(GetPublicAccessBlockOutput {
+            public_access_block_configuration: Some(policy::all_blocked()),
+        }))
+    }
+
+    async fn put_public_access_block(
+        &self,
+        req: S3Request<PutPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<PutPublicAccessBlockOutput>> {
+        let input = req.input;
+        self.block_public(&input.bucket, &input.public_access_block_configuration)
+            .await?;
+        Ok(S3Response::new(PutPublicAccessBlockOutput::default()))
+    }
+
+    async fn get_bucket_policy_status(
+        &self,
+        req: S3Request<GetBucketPolicyStatusInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(NoSuchBucketPolicy, "there are no policies"))
+    }
+
+    async fn get_bucket_request_payment(
+        &self,
+        req: S3Request<GetBucketRequestPaymentInput>,
+    ) -> S3Result<S3Response<GetBucketRequestPaymentOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(GetBucketRequestPaymentOutput {
+            payer: Some(Payer::from_static(Payer::BUCKET_OWNER)),
+        }))
+    }
+
+    async fn get_bucket_logging(
+        &self,
+        req: S3Request<GetBucketLoggingInput>,
+    ) -> S3Result<S3Response<GetBucketLoggingOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(GetBucketLoggingOutput::default()))
+    }
+
+    async fn get_bucket_policy(
+        &self,
+        req: S3Request<GetBucketPolicyInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(NoSuchBucketPolicy, "there is none"))
+    }
+
+    async fn get_bucket_cors(
+        &self,
+        req: S3Request<GetBucketCorsInput>,
+    ) -> S3Result<S3Response<GetBucketCorsOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(NoSuchCORSConfiguration, "there is none"))
+    }
+
+    async fn get_bucket_lifecycle_configuration(
+        &self,
+        req: S3Request<GetBucketLifecycleConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(NoSuchLifecycleConfiguration, "there is none"))
+    }
+
+    async fn get_bucket_website(
+        &self,
+        req: S3Request<GetBucketWebsiteInput>,
+    ) -> S3Result<S3Response<GetBucketWebsiteOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(NoSuchWebsiteConfiguration, "there is none"))
+    }
+
+    async fn get_bucket_encryption(
+        &self,
+        req: S3Request<GetBucketEncryptionInput>,
+    ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(
+            ServerSideEncryptionConfigurationNotFoundError,
+            "there is none"
+        ))
+    }
+
+    async fn get_bucket_replication(
+        &self,
+        req: S3Request<GetBucketReplicationInput>,
+    ) -> S3Result<S3Response<GetBucketReplicationOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(
+            ReplicationConfigurationNotFoundError,
+            "there is none"
+        ))
+    }
+
+    async fn get_bucket_ownership_controls(
+        &self,
+        req: S3Request<GetBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(OwnershipControlsNotFoundError, "there is none"))
+    }
+
+    async fn get_object_lock_configuration(
+        &self,
+        req: S3Request<GetObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Err(s3_error!(
+            ObjectLockConfigurationNotFoundError,
+            "there is none"
+        ))
+    }
+
+    async fn delete_bucket_policy(
+        &self,
+        req: S3Request<DeleteBucketPolicyInput>,
+    ) -> S3Result<S3Response<DeleteBucketPolicyOutput>> {
+        // There is none.
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(DeleteBucketPolicyOutput::default()))
+    }
+
+    async fn delete_bucket_cors(
+        &self,
+        req: S3Request<DeleteBucketCorsInput>,
+    ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
+        // There is none.
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(DeleteBucketCorsOutput::default()))
+    }
+
+    async fn delete_bucket_lifecycle(
+        &self,
+        req: S3Request<DeleteBucketLifecycleInput>,
+    ) -> S3Result<S3Response<DeleteBucketLifecycleOutput>> {
+        // There is none.
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(DeleteBucketLifecycleOutput::default()))
     }
 }

@@ -1,16 +1,21 @@
 //! The S3 port.
 
-use super::Front;
-use crate::config::Secrets;
+use super::framing::{is_framed, short};
+use super::{Front, Gate};
+use futures::future::BoxFuture;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s::{S3Result, s3_error};
+use planaria_monitor::prometheus_client::metrics::family::Family;
+use planaria_monitor::prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use s3s::dto::StreamingBlob;
+use s3s::service::{S3Service, S3ServiceBuilder};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How many connections are served at once.
@@ -20,60 +25,21 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(20);
 /// Rest after a failed accept: file descriptors may be exhausted.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Who is let in.
-pub struct Gate {
-    auth: SimpleAuth,
-    region: Option<String>,
-}
-
-impl Gate {
-    /// Whoever signs with the cluster's keys, for the region if one is set.
-    #[must_use]
-    pub fn new(secrets: &Secrets, region: Option<String>) -> Self {
-        let auth = SimpleAuth::from_single(&*secrets.access_key, &*secrets.secret_key);
-        Self { auth, region }
-    }
-}
-
-struct SignedFor(Option<String>);
-
-#[async_trait::async_trait]
-impl S3Access for SignedFor {
-    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if context.credentials().is_none() {
-            return Err(s3_error!(AccessDenied, "requests must be signed"));
-        }
-        let Some(ours) = &self.0 else { return Ok(()) };
-        let header = context
-            .headers()
-            .get("authorization")
-            .and_then(|value| value.to_str().ok());
-        let query = context.uri().query();
-        match header
-            .and_then(signed_region)
-            .or_else(|| query.and_then(signed_region))
-        {
-            Some(theirs) if theirs != *ours => Err(s3_error!(
-                AuthorizationHeaderMalformed,
-                "the request is signed for another region; expecting {ours}"
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The region in a credential: `Credential=KEY/DATE/REGION/…`, in a query with `%2F`.
-fn signed_region(text: &str) -> Option<String> {
-    let text = text.replace("%2F", "/").replace("%2f", "/");
-    let (_, credential) = text.split_once("Credential=")?;
-    credential.split('/').nth(2).map(str::to_owned)
-}
+/// How long requests took until their answer began, by method and kind of answer.
+pub type Durations = Family<Vec<(String, String)>, Histogram, fn() -> Histogram>;
 
 /// Serves S3 until `stop`; then requests under way may still end.
-pub async fn serve(listener: TcpListener, front: Front, gate: Gate, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    front: Front,
+    gate: Gate,
+    durations: Durations,
+    stop: CancellationToken,
+) {
     let mut builder = S3ServiceBuilder::new(front);
-    builder.set_auth(gate.auth);
-    builder.set_access(SignedFor(gate.region));
+    builder.set_auth(gate.clone());
+    builder.set_host(gate.clone());
+    builder.set_access(gate);
     let service = builder.build();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
     loop {
@@ -93,7 +59,11 @@ pub async fn serve(listener: TcpListener, front: Front, gate: Gate, stop: Cancel
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             continue;
         };
-        let (service, stop) = (service.clone(), stop.clone());
+        let service = Timed {
+            service: service.clone(),
+            durations: durations.clone(),
+        };
+        let stop = stop.clone();
         tokio::spawn(async move {
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new())
@@ -114,16 +84,56 @@ pub async fn serve(listener: TcpListener, front: Front, gate: Gate, stop: Cancel
     let _ = places.acquire_many(MAX_CONNECTIONS).await;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Takes the time of each request.
+struct Timed {
+    service: S3Service,
+    durations: Durations,
+}
 
-    #[test]
-    fn the_region_is_found_in_header_and_query() {
-        let header = "AWS4-HMAC-SHA256 Credential=AK/20260101/eu-x/s3/aws4_request, Signed=1";
-        assert_eq!(signed_region(header).as_deref(), Some("eu-x"));
-        let query = "X-Amz-Credential=AK%2F20260101%2Feu-x%2Fs3%2Faws4_request&X-Amz-Date=1";
-        assert_eq!(signed_region(query).as_deref(), Some("eu-x"));
-        assert_eq!(signed_region("nothing"), None);
+impl Service<Request<Incoming>> for Timed {
+    type Response = Response<s3s::Body>;
+    type Error = s3s::HttpError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let begun = Instant::now();
+        // Any word may stand there: only the known ones become a label.
+        let method = match *request.method() {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::PUT => "PUT",
+            Method::POST => "POST",
+            Method::DELETE => "DELETE",
+            _ => "other",
+        };
+        let durations = self.durations.clone();
+        let service = self.service.clone();
+        let request = request.map(s3s::Body::from);
+        let request = if is_framed(request.headers()) {
+            request.map(|body| s3s::Body::from(StreamingBlob::wrap(short(body))))
+        } else {
+            request
+        };
+        Box::pin(async move {
+            let answered = service.call(request).await;
+            let status = match &answered {
+                Ok(response) => format!("{}xx", response.status().as_u16() / 100),
+                Err(_) => "broken".to_owned(),
+            };
+            let labels = vec![
+                ("method".to_owned(), method.to_owned()),
+                ("status".to_owned(), status),
+            ];
+            durations
+                .get_or_create(&labels)
+                .observe(begun.elapsed().as_secs_f64());
+            answered
+        })
     }
+}
+
+/// From a cached HEAD to a large upload, in seconds.
+#[must_use]
+pub fn durations() -> Durations {
+    Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15)))
 }

@@ -8,13 +8,12 @@
 //!           had before is removed, in one change
 //! ```
 
-use super::repair::owed;
 use crate::identity::IdentityFile;
 use crate::meta::{Meta, NodeInfo};
 use crate::peer::{Answer, Ask, Fault, Lane, NodeStatus, Peers};
 use bytes::Bytes;
 use openraft::{ChangeMembers, ServerState};
-use planaria_storage_core::DiskId;
+use planaria_storage_core::{Command, DiskId, RoleChange, machine};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -140,12 +139,12 @@ impl Cluster {
             if ago < ALIVE && silent.remove(name) {
                 tracing::info!(event = "peer_back", peer = %name, start = status.boot, "Peer {name} came back (start {})", status.boot);
             } else if ago >= ALIVE && silent.insert(name.clone()) {
-                let owed = self
+                let counts = self
                     .meta
                     .stale()
-                    .map_err(Into::into)
-                    .and_then(|view| owed(&view));
-                let owed = owed.map_or(0, |owed| owed.len());
+                    .ok()
+                    .and_then(|view| machine::counts(&view).ok().flatten());
+                let owed = counts.unwrap_or_default().owed();
                 tracing::warn!(event = "peer_silent", peer = %name, owed, "Peer {name} does not answer, {owed} chunks owed");
             }
         }
@@ -323,6 +322,17 @@ impl Cluster {
                 .await
                 .map_err(|e| unavailable(e.to_string()))?;
         }
+        let view = self.meta.stale().map_err(|e| unavailable(e.to_string()))?;
+        let known = machine::retired(&view).and_then(|gone| Ok((gone, machine::plan(&view)?)));
+        let (gone, plan) = known.map_err(|e| unavailable(e.to_string()))?;
+        drop(view);
+        if gone.contains(&disk) {
+            return Err(Fault::Refused(
+                "this disk was taken out of the cluster; remove its data directory so that it \
+                 comes back as a new one"
+                    .to_owned(),
+            ));
+        }
         tracing::info!(event = "disk_joining", %disk, %name, "a disk joins as a learner");
         raft.add_learner(
             disk.0,
@@ -335,6 +345,16 @@ impl Cluster {
         .await
         .map_err(|e| unavailable(e.to_string()))?;
         self.wait_for(disk).await?;
+        // A new disk under an old name stands where the old one stood.
+        let zone = before
+            .iter()
+            .map(|(id, _)| plan.role(&DiskId(*id)).zone)
+            .find(|zone| !zone.is_empty());
+        if let Some(zone) = zone {
+            let change = RoleChange::Zone(zone);
+            let assigned = self.meta.write(Command::Assign { disk, change }).await;
+            assigned.map_err(|e| unavailable(e.to_string()))?;
+        }
         let mut next = voters;
         for (id, _) in &before {
             next.remove(id);

@@ -1,7 +1,8 @@
 //! Garbage: chunks that nobody names are condemned by the leader, removed by each disk, and
 //! their room is won back by compaction.
 
-use super::repair::record;
+use super::context::record;
+use super::report::Report;
 use crate::data::Data;
 use crate::meta::{Meta, MetaError, StoreError};
 use openraft::ServerState;
@@ -23,7 +24,7 @@ const SEARCH_EVERY: u64 = 720;
 const MAX_STRAYS: usize = 65_536;
 
 /// Runs for ever.
-pub async fn collect(meta: Meta, data: Data) {
+pub async fn collect(meta: Meta, data: Data, report: Report) {
     let mut strays = BTreeSet::new();
     let mut round = 0_u64;
     loop {
@@ -37,12 +38,10 @@ pub async fn collect(meta: Meta, data: Data) {
             }
             Ok::<_, MetaError>(())
         };
-        if let Err(error) = worked.await {
-            tracing::debug!(event = "garbage_waits", %error, "the garbage waits");
-        }
+        report.ended(&worked.await);
         loop {
             match data.store().compact().await {
-                Ok(true) => {}
+                Ok(true) => report.busy("compacted a segment"),
                 Ok(false) => break,
                 Err(error) => {
                     tracing::warn!(event = "compaction_failed", %error, "cannot compact a segment");

@@ -1,214 +1,114 @@
 //! Bringing every chunk back to its number of copies.
 //!
 //! Each node fetches what it should have: the owed list in the state machine says which chunks
-//! lack copies, placement says who is to hold them. What a node finds missing at its start, while
-//! reading or while scrubbing, it reports, and it is owed from then on.
+//! lack copies, placement says who is to hold them. What a node finds missing while reading or
+//! while scrubbing, it reports, and it is owed from then on.
 
-use super::cluster::Others;
-use crate::data::Data;
-use crate::meta::{Meta, MetaError, StoreError, View};
+use super::context::{Context, PAGE, record, surplus_mark};
+use super::report::Report;
+use crate::meta::{MetaError, StoreError, View};
 use futures::{StreamExt, stream};
-use planaria_storage_core::machine::{keys_with, members, read};
-use planaria_storage_core::{ChunkId, ChunkRecord, ChunkRef, Command, DiskId, keys, placement};
+use planaria_storage_core::machine::keys_with;
+use planaria_storage_core::{ChunkId, ChunkRecord, ChunkRef, keys, placement};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 /// How often the owed list is read.
 const ROUND: Duration = Duration::from_millis(500);
-/// How many records are read at once, and how many chunks go into one report.
-const PAGE: usize = 512;
 /// How many chunks are fetched at once: user traffic goes first.
 const FETCHES: usize = 4;
 /// How many owed chunks are looked at in one round.
 const OWED_PER_ROUND: usize = 4096;
-/// After how many rounds a few chunks are read back to verify them.
-const SCRUB_EVERY: u64 = 4;
-/// How many: about 4 MiB/s at 1 MiB a chunk.
-const SCRUB_CHUNKS: usize = 8;
-
-/// What the repair knows of how complete this node is.
-#[derive(Debug, Default)]
-pub struct Synced {
-    /// The disk was compared with the state machine since its start.
-    pub compared: AtomicBool,
-}
 
 /// The repair of one node.
 pub struct Repair {
-    /// This node's name.
-    pub name: String,
-    /// The metadata.
-    pub meta: Meta,
-    /// The chunks.
-    pub data: Data,
-    /// What the others say.
-    pub others: Others,
-    /// How long a disk may be away before others take its place.
-    pub grace: Duration,
+    /// What it works with.
+    pub context: Context,
     /// Copies that were found missing here.
     pub lost: mpsc::Receiver<ChunkId>,
-    /// How complete this node is.
-    pub synced: Arc<Synced>,
 }
 
 impl Repair {
     /// Runs for ever.
     pub async fn run(mut self) {
+        let report = self.context.reports.of("repair", 0);
         let mut before = BTreeSet::new();
-        let mut scrubbed = None;
-        let mut round = 0_u64;
+        let mut from = vec![keys::OWED];
         loop {
             sleep(ROUND).await;
-            round += 1;
-            let worked = self.round(&mut before, &mut scrubbed, round).await;
-            if let Err(error) = worked {
-                tracing::debug!(event = "repair_waits", %error, "the repair waits");
-            }
+            let worked = self.round(&mut before, &mut from, &report).await;
+            report.ended(&worked);
         }
     }
 
     async fn round(
         &mut self,
         before: &mut BTreeSet<ChunkId>,
-        scrubbed: &mut Option<ChunkId>,
-        round: u64,
+        from: &mut Vec<u8>,
+        report: &Report,
     ) -> Result<(), MetaError> {
-        self.report_lost().await?;
-        if !self.synced.compared.load(Ordering::Relaxed) {
-            self.compare().await?;
-            self.synced.compared.store(true, Ordering::Relaxed);
-        }
-        let view = self.meta.stale()?;
-        let owed = owed(&view)?;
+        self.report_missing().await?;
+        let view = self.context.meta.stale()?;
+        let (owed, next) = owed(&view, from)?;
         // What was just written is owed for a moment while its last copy is still on the way:
         // only what was owed in the round before is fetched.
         let due: Vec<ChunkId> = owed.intersection(before).copied().collect();
+        let whole = *from == [keys::OWED] && next.is_none();
+        let seen_twice = due.len() == owed.len();
+        // A list that is longer than a round is gone through piece by piece, each looked at twice.
+        if !whole && seen_twice {
+            *from = next.unwrap_or_else(|| vec![keys::OWED]);
+        }
         *before = owed;
-        let mine = self.mine(&view, due)?;
+        let mine = self.context.mine(&view, due)?;
         drop(view);
-        if !mine.is_empty() {
-            self.fetch(mine).await?;
+        if mine.is_empty() {
+            return Ok(());
         }
-        if round.is_multiple_of(SCRUB_EVERY) {
-            self.scrub(scrubbed).await;
-        }
-        Ok(())
+        self.context.fetch(mine, report).await
     }
 
-    async fn report_lost(&mut self) -> Result<(), MetaError> {
+    async fn report_missing(&mut self) -> Result<(), MetaError> {
         let mut chunks = BTreeSet::new();
         while chunks.len() < PAGE
             && let Ok(chunk) = self.lost.try_recv()
         {
-            if self.data.store().generation(&chunk).is_none() {
+            if self.context.data.store().generation(&chunk).is_none() {
                 chunks.insert(chunk);
             }
         }
-        if chunks.is_empty() {
-            return Ok(());
+        let chunks: Vec<ChunkId> = chunks.into_iter().collect();
+        let reported = self.context.report_lost(&chunks).await;
+        if reported.is_err() {
+            // The comparison finds them again.
+            self.context.synced.compared.store(false, Ordering::Relaxed);
         }
-        let chunks = chunks.into_iter().collect();
-        self.meta
-            .report(Command::Lost {
-                disk: self.meta.disk(),
-                chunks,
-            })
-            .await
+        reported
     }
+}
 
-    /// Compares this disk with what the records say of it: once, after a start.
-    async fn compare(&self) -> Result<(), MetaError> {
-        let view = self.meta.read().await?;
-        if !members(&view)
-            .map_err(StoreError::from)?
-            .contains(&self.meta.disk())
-        {
-            return Err(MetaError::NoQuorum(
-                "this disk does not belong to the cluster yet".to_owned(),
-            ));
-        }
-        let disk = self.meta.disk();
-        let mut from = vec![keys::CHUNK];
-        let (mut lost, mut placed) = (Vec::new(), Vec::new());
-        loop {
-            let page = keys_with(&view, &[keys::CHUNK], &from, PAGE).map_err(StoreError::from)?;
-            for key in &page {
-                let Some(id) = keys::chunk_of(keys::CHUNK, key) else {
-                    continue;
-                };
-                let Some(record) = record(&view, &id)? else {
-                    continue;
-                };
-                let named = record.disks.contains(&disk);
-                match self.data.store().generation(&id) {
-                    None if named => lost.push(id),
-                    Some(generation) if !named => placed.push((id, generation)),
-                    _ => {}
-                }
-            }
-            let Some(last) = page.last() else { break };
-            from.clone_from(last);
-            from.push(0);
-        }
-        drop(view);
-        if !lost.is_empty() || !placed.is_empty() {
-            tracing::info!(
-                event = "disk_compared",
-                missing = lost.len(),
-                found = placed.len(),
-                "compared the disk with the records"
-            );
-        }
-        for chunks in lost.chunks(PAGE) {
-            self.meta
-                .report(Command::Lost {
-                    disk,
-                    chunks: chunks.to_vec(),
-                })
-                .await?;
-        }
-        for chunks in placed.chunks(PAGE) {
-            self.meta
-                .report(Command::Placed {
-                    disk,
-                    chunks: chunks.to_vec(),
-                })
-                .await?;
-        }
-        Ok(())
-    }
-
+impl Context {
     /// Those of the owed chunks that this disk is to hold, given who is there.
     fn mine(
         &self,
         view: &View,
         due: Vec<ChunkId>,
     ) -> Result<Vec<(ChunkId, ChunkRecord)>, MetaError> {
-        let here = self.meta.disk();
-        let present: Vec<DiskId> = self
-            .data
-            .nodes()
-            .into_iter()
-            .filter(|(disk, node, votes)| {
-                let near = || {
-                    self.others
-                        .get(&node.addr)
-                        .is_some_and(|(_, ago)| ago < self.grace)
-                };
-                *votes && (*disk == here || near())
-            })
-            .map(|(disk, _, _)| disk)
-            .collect();
         let mut mine = Vec::new();
+        if due.is_empty() {
+            return Ok(mine);
+        }
+        let here = self.here();
+        let plan = self.plan(view)?;
+        let seats = plan.seats();
         for id in due {
             let Some(record) = record(view, &id)? else {
                 continue;
             };
-            let homes = placement::homes(&id, &present, usize::from(record.copies));
+            let homes = placement::homes(&id, &seats, usize::from(record.copies));
             if homes.contains(&here) && !record.disks.contains(&here) {
                 mine.push((id, record));
             }
@@ -218,7 +118,43 @@ impl Repair {
         Ok(mine)
     }
 
-    async fn fetch(&self, mine: Vec<(ChunkId, ChunkRecord)>) -> Result<(), MetaError> {
+    /// Whether a copy here was not given up since it was written.
+    pub(super) fn counts_still(&self, id: &ChunkId, generation: u64) -> bool {
+        let marked = self
+            .meta
+            .stale()
+            .map_err(MetaError::from)
+            .and_then(|view| surplus_mark(&view, id, self.here()));
+        matches!(marked, Ok(mark) if mark.is_none_or(|mark| generation > mark))
+    }
+
+    /// Reports what is here already, and gives the rest.
+    async fn missing_here(
+        &self,
+        mine: Vec<(ChunkId, ChunkRecord)>,
+    ) -> Result<Vec<(ChunkId, ChunkRecord)>, MetaError> {
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for (id, record) in mine {
+            let generation = self.data.store().generation(&id);
+            match generation.filter(|generation| self.counts_still(&id, *generation)) {
+                Some(generation) => there.push((id, generation)),
+                None => missing.push((id, record)),
+            }
+        }
+        self.report_placed(&there).await?;
+        Ok(missing)
+    }
+
+    /// Fetches copies for this disk from whoever has them.
+    pub(super) async fn fetch(
+        &self,
+        mine: Vec<(ChunkId, ChunkRecord)>,
+        report: &Report,
+    ) -> Result<(), MetaError> {
+        let mine = self.missing_here(mine).await?;
+        if mine.is_empty() {
+            return Ok(());
+        }
         let count = mine.len();
         tracing::info!(
             event = "repair_begins",
@@ -226,70 +162,67 @@ impl Repair {
             "Fetching what {} missed: {count} chunks",
             self.name
         );
+        let repairing = &self.synced.repairing;
+        repairing.fetch_add(count as u64, Ordering::Relaxed);
         let mut done = stream::iter(mine.into_iter().map(|(id, record)| async move {
             let chunk = ChunkRef {
                 id,
                 len: record.len,
             };
+            // One that is there was given up since: it has to be written again.
+            let again = self.data.store().generation(&id).is_some();
             let bytes = self.data.read(chunk, Some(&record)).await.ok()?;
-            let generation = self.data.put_here(id, bytes, false).await.ok()?;
+            let generation = self.data.put_here(id, bytes, again).await.ok()?;
             Some((id, generation))
         }))
         .buffer_unordered(FETCHES);
         let mut placed = Vec::new();
-        let mut fetched = 0;
+        let (mut looked, mut fetched) = (0, 0);
+        let mut failure = None;
         while let Some(one) = done.next().await {
+            repairing.fetch_sub(1, Ordering::Relaxed);
+            looked += 1;
+            fetched += usize::from(one.is_some());
             placed.extend(one);
-            if placed.len() == PAGE {
-                fetched += placed.len();
-                self.report_placed(std::mem::take(&mut placed)).await?;
+            if placed.len() == PAGE && failure.is_none() {
+                failure = self.report_placed(&std::mem::take(&mut placed)).await.err();
+                report.busy(format!("{looked} of {count} chunks"));
             }
         }
-        fetched += placed.len();
-        self.report_placed(placed).await?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        self.report_placed(&placed).await?;
         tracing::info!(
             event = "repair_done",
             fetched,
             wanted = count,
             "fetched {fetched} of {count} chunks"
         );
+        if fetched < count {
+            return Err(MetaError::NoQuorum(format!(
+                "{} of {count} chunks could not be fetched",
+                count - fetched
+            )));
+        }
         Ok(())
     }
-
-    async fn report_placed(&self, chunks: Vec<(ChunkId, u64)>) -> Result<(), MetaError> {
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        self.meta
-            .report(Command::Placed {
-                disk: self.meta.disk(),
-                chunks,
-            })
-            .await
-    }
-
-    /// Reads a few chunks back. A rotten one reports itself.
-    async fn scrub(&self, after: &mut Option<ChunkId>) {
-        let page = self.data.store().page(*after, SCRUB_CHUNKS);
-        *after = page.last().map(|(id, _)| *id);
-        for (id, _) in page {
-            let _ = self.data.get_here(id).await;
-        }
-    }
 }
 
-/// The first of the chunks that lack copies.
-///
-/// # Errors
-/// [`MetaError`].
-pub fn owed(view: &View) -> Result<BTreeSet<ChunkId>, MetaError> {
-    let found = keys_with(view, &[keys::OWED], &[], OWED_PER_ROUND).map_err(StoreError::from)?;
-    Ok(found
+/// A piece of the list of chunks that lack copies, and where the next piece begins.
+fn owed(view: &View, from: &[u8]) -> Result<(BTreeSet<ChunkId>, Option<Vec<u8>>), MetaError> {
+    let found = keys_with(view, &[keys::OWED], from, OWED_PER_ROUND).map_err(StoreError::from)?;
+    let next = found
+        .last()
+        .filter(|_| found.len() == OWED_PER_ROUND)
+        .map(|last| {
+            let mut next = last.clone();
+            next.push(0);
+            next
+        });
+    let owed = found
         .iter()
         .filter_map(|key| keys::chunk_of(keys::OWED, key))
-        .collect())
-}
-
-pub(super) fn record(view: &View, id: &ChunkId) -> Result<Option<ChunkRecord>, MetaError> {
-    Ok(read(view, &keys::chunk(keys::CHUNK, id)).map_err(StoreError::from)?)
+        .collect();
+    Ok((owed, next))
 }

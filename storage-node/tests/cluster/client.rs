@@ -10,6 +10,8 @@ pub(crate) const SECRET: &str = "secret-for-tests";
 
 pub(crate) struct Client {
     addr: String,
+    host: String,
+    access: String,
     secret: String,
     agent: ureq::Agent,
 }
@@ -83,6 +85,8 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(60)));
         Self {
             addr: addr.to_owned(),
+            host: addr.to_owned(),
+            access: ACCESS.to_owned(),
             secret: SECRET.to_owned(),
             agent: config.build().into(),
         }
@@ -91,6 +95,17 @@ impl Client {
     pub(crate) fn with_secret(mut self, secret: &str) -> Self {
         secret.clone_into(&mut self.secret);
         self
+    }
+
+    /// Says that the node has this name.
+    pub(crate) fn with_host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    pub(crate) fn with_key(mut self, access: &str, secret: &str) -> Self {
+        access.clone_into(&mut self.access);
+        self.with_secret(secret)
     }
 
     /// A signed request. `query` must be sorted and encoded.
@@ -117,7 +132,7 @@ impl Client {
     ) -> Answer {
         let (date, time) = now();
         let mut headers: BTreeMap<String, String> = BTreeMap::new();
-        headers.insert("host".into(), self.addr.clone());
+        headers.insert("host".into(), self.host.clone());
         headers.insert("x-amz-content-sha256".into(), payload.to_owned());
         headers.insert("x-amz-date".into(), time.clone());
         for (name, value) in more {
@@ -143,7 +158,8 @@ impl Client {
         headers.insert(
             "authorization".into(),
             format!(
-                "AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, SignedHeaders={names}, Signature={signature}"
+                "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+                self.access
             ),
         );
         self.send_plain(method, path, query, &headers, body)
@@ -161,7 +177,8 @@ impl Client {
         let question = if query.is_empty() { "" } else { "?" };
         let uri = format!("http://{}{path}{question}{query}", self.addr);
         let mut request = ureq::http::Request::builder().method(method).uri(uri);
-        for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
+        let own = |name: &str| name != "host" || self.host != self.addr;
+        for (name, value) in headers.iter().filter(|(name, _)| own(name)) {
             request = request.header(name, value);
         }
         let result = if body.is_empty() && matches!(method, "GET" | "HEAD" | "DELETE") {

@@ -1,4 +1,4 @@
-//! The four tests that its users named: replication, failure, reading through it, recovery.
+//! Replication, and what is left when nodes die.
 
 use crate::client::bytes;
 use crate::nodes::Nodes;

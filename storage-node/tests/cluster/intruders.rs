@@ -58,7 +58,7 @@ fn garbage_on_every_port_changes_nothing() {
         b"PONG\nPONG\n"
     );
     assert!(talk(&node.line, b"HELP\n").starts_with(b"NODE PING"));
-    assert!(talk(&node.line, b"FILE LIST\n").starts_with(b"ERR this needs"));
+    assert!(talk(&node.line, b"FILE LIST bucket\n").starts_with(b"ERR this needs"));
     assert!(talk(&node.line, &vec![b'x'; 5000]).starts_with(b"ERR a line"));
     for seed in 0..8 {
         let noise = bytes(5000, seed);

@@ -15,6 +15,8 @@ pub(crate) struct Node {
     pub(crate) s3: String,
     pub(crate) line: String,
     pub(crate) peer: String,
+    /// Where the others reach `peer`.
+    pub(crate) known_as: String,
     health: String,
     pub(crate) data: PathBuf,
     child: Option<Child>,
@@ -22,13 +24,18 @@ pub(crate) struct Node {
 
 pub(crate) struct Nodes {
     pub(crate) all: Vec<Node>,
+    settings: Vec<(&'static str, &'static str)>,
     dir: tempfile::TempDir,
 }
 
+/// Ports that nobody listens on, below those that the kernel gives to whoever connects: one of
+/// those may be taken between here and the node's start.
 fn ports(count: usize) -> Vec<String> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
+    let mut listeners = Vec::new();
+    while listeners.len() < count {
+        let port = rand::random_range(12_000..32_000);
+        listeners.extend(TcpListener::bind(("127.0.0.1", port)));
+    }
     listeners
         .iter()
         .map(|listener| listener.local_addr().unwrap().to_string())
@@ -38,14 +45,41 @@ fn ports(count: usize) -> Vec<String> {
 impl Nodes {
     /// Three empty nodes, running and in sync.
     pub(crate) fn start() -> Self {
-        let nodes = Self::start_without_waiting();
-        for n in 0..3 {
-            nodes.wait_in_sync(n);
-        }
+        Self::start_with(3, &[])
+    }
+
+    /// As many empty nodes, with settings, running and in sync.
+    pub(crate) fn start_with(count: usize, settings: &[(&'static str, &'static str)]) -> Self {
+        let mut nodes = Self::prepare_all(count, settings);
+        nodes.run_all();
         nodes
     }
 
-    fn start_without_waiting() -> Self {
+    /// As many empty nodes, each of which the others know by another address than the one it
+    /// listens on. `before` makes the way from there before any of them runs.
+    pub(crate) fn start_behind(count: usize, mut before: impl FnMut(&Node)) -> Self {
+        let mut nodes = Self::prepare_all(count, &[]);
+        for (n, node) in nodes.all.iter_mut().enumerate() {
+            // A node finds its own address among those of all by its name: the host in it.
+            node.name = format!("127.0.0.{}", n + 2);
+            let port = node.known_as.rsplit_once(':').unwrap().1.to_owned();
+            node.known_as = format!("{}:{port}", node.name);
+            before(node);
+        }
+        nodes.run_all();
+        nodes
+    }
+
+    fn run_all(&mut self) {
+        for n in 0..self.all.len() {
+            self.run(n);
+        }
+        for n in 0..self.all.len() {
+            self.wait_in_sync(n);
+        }
+    }
+
+    fn prepare_all(count: usize, settings: &[(&'static str, &'static str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let secrets = serde_json::json!({
             "access_key": crate::client::ACCESS,
@@ -53,30 +87,75 @@ impl Nodes {
             "peer_secret": "0123456789abcdef".repeat(4),
         });
         std::fs::write(dir.path().join("storage.json"), secrets.to_string()).unwrap();
-        let all = (1..=3)
-            .map(|n| {
-                let mut ports = ports(4).into_iter();
-                let mut next = || ports.next().unwrap();
-                Node {
-                    name: format!("node-{n}"),
-                    s3: next(),
-                    line: next(),
-                    peer: next(),
-                    health: next(),
-                    data: dir.path().join(format!("data-{n}")),
-                    child: None,
-                }
-            })
-            .collect();
-        let mut nodes = Self { all, dir };
-        for n in 0..3 {
-            nodes.run(n);
+        let mut nodes = Self {
+            all: Vec::new(),
+            settings: settings.to_vec(),
+            dir,
+        };
+        for _ in 0..count {
+            nodes.prepare();
         }
         nodes
     }
 
+    fn prepare(&mut self) {
+        let n = self.all.len() + 1;
+        let mut ports = ports(4).into_iter();
+        let mut next = || ports.next().unwrap();
+        let peer = next();
+        self.all.push(Node {
+            name: format!("node-{n}"),
+            s3: next(),
+            line: next(),
+            known_as: peer.clone(),
+            peer,
+            health: next(),
+            data: self.dir.path().join(format!("data-{n}")),
+            child: None,
+        });
+    }
+
+    /// One more empty node, running.
+    pub(crate) fn add(&mut self) -> usize {
+        self.prepare();
+        let n = self.all.len() - 1;
+        self.run(n);
+        n
+    }
+
+    /// Runs a verb of `storage-node` against a node, and gives what it printed as JSON.
+    pub(crate) fn verb(&self, n: usize, words: &[&str]) -> Result<Value, String> {
+        let output = self.command(n).args(words).arg("--json").output().unwrap();
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// The process of a node.
+    pub(crate) fn pid(&self, n: usize) -> u32 {
+        self.all[n].child.as_ref().unwrap().id()
+    }
+
+    /// Sends a signal to a node's process.
+    pub(crate) fn signal(&self, n: usize, name: &str) {
+        let words = ["-s", name, &self.pid(n).to_string()];
+        assert!(Command::new("kill").args(words).status().unwrap().success());
+    }
+
+    /// The text of a page of a node's health port.
+    pub(crate) fn page(&self, n: usize, path: &str) -> String {
+        let url = format!("http://{}{path}", self.all[n].health);
+        let answer = ureq::get(&url).call();
+        answer.map_or_else(
+            |error| error.to_string(),
+            |mut answer| answer.body_mut().read_to_string().unwrap_or_default(),
+        )
+    }
+
     fn command(&self, n: usize) -> Command {
-        let peers: Vec<&str> = self.all.iter().map(|node| node.peer.as_str()).collect();
+        let peers: Vec<&str> = self.all.iter().map(|node| node.known_as.as_str()).collect();
         let node = &self.all[n];
         let mut command = Command::new(env!("CARGO_BIN_EXE_storage-node"));
         command
@@ -93,7 +172,8 @@ impl Nodes {
             .env("PLANARIA_LINE_ADDR", &node.line)
             .env("PLANARIA_PEER_ADDR", &node.peer)
             .env("PLANARIA_HEALTH_ADDR", &node.health)
-            .env("PLANARIA_DIRECT_CHANNEL", "false");
+            .env("PLANARIA_DIRECT_CHANNEL", "false")
+            .envs(self.settings.iter().copied());
         command
     }
 
@@ -160,7 +240,7 @@ impl Nodes {
         let end = Instant::now() + DEADLINE;
         while !condition() {
             if Instant::now() > end {
-                let logs: Vec<String> = (0..3).map(|n| self.log(n)).collect();
+                let logs: Vec<String> = (0..self.all.len()).map(|n| self.log(n)).collect();
                 panic!("{what}: never. Logs:\n{}", logs.join("\n----\n"));
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -179,7 +259,7 @@ impl Nodes {
         let mut found = None;
         let end = Instant::now() + DEADLINE;
         while found.is_none() && Instant::now() < end {
-            for n in 0..3 {
+            for n in 0..self.all.len() {
                 let Some(status) = self.status(n) else {
                     continue;
                 };
@@ -193,13 +273,18 @@ impl Nodes {
 
     /// The newest segment of a node that holds anything.
     pub(crate) fn segment(&self, n: usize) -> PathBuf {
+        self.segments(n).pop().expect("no segment")
+    }
+
+    /// The segments of a node that hold anything.
+    pub(crate) fn segments(&self, n: usize) -> Vec<PathBuf> {
         let mut segments: Vec<PathBuf> = std::fs::read_dir(self.all[n].data.join("chunks"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.metadata().unwrap().len() > 0)
             .collect();
         segments.sort();
-        segments.pop().expect("no segment")
+        segments
     }
 
     pub(crate) fn raft_log(&self, n: usize) -> PathBuf {

@@ -95,9 +95,7 @@ fn the_usual_verbs() {
     // What is not there says so.
     client.make_bucket();
     assert_eq!(
-        client
-            .send("GET", "/bucket", "versioning=", &[], b"")
-            .status,
+        client.send("GET", "/bucket", "inventory=", &[], b"").status,
         501
     );
     // Nobody names the chunks any more: they are condemned, removed, and nothing is owed.

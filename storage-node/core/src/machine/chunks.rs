@@ -12,11 +12,19 @@
 //! disk had applied, plus one); a manifest may name a condemned or unknown chunk only by copies
 //! that are younger than the condemnation, and only older copies are removed.
 
-use super::{CONDEMNED_FLOOR, Machine, MachineError, Members, Outcome};
+//!
+//! A disk that holds more than is wanted asks to be rid of a copy, with the names of those whose
+//! copies it has just seen verified. From that entry on its copies of that generation or older
+//! count no more: one that a writer was told of just before is thereby not named.
+
+use super::{CONDEMNED_FLOOR, Machine, MachineError, Outcome, refused};
 use crate::{
-    ChunkId, ChunkRecord, ChunkRef, Copies, DiskId, Refusal, Reply, StoreMut, Stored, keys,
+    ChunkId, ChunkRecord, ChunkRef, Copies, DiskId, Plan, Refusal, Reply, StoreMut, Stored, keys,
 };
 use std::collections::BTreeMap;
+
+/// More marks than a chunk can have: one for each disk.
+const MAX_MARKS: usize = 4096;
 
 impl<S: StoreMut> Machine<'_, S> {
     /// Names chunks that were just written. Refuses as a whole, having changed nothing.
@@ -26,7 +34,7 @@ impl<S: StoreMut> Machine<'_, S> {
         stored: &[Stored],
         copies: Copies,
     ) -> Result<Result<(), Refusal>, MachineError<S::Error>> {
-        let members = self.members()?;
+        let plan = self.plan()?;
         let floor = self.floor()?;
         let mut written: BTreeMap<ChunkId, (u64, Vec<DiskId>)> = BTreeMap::new();
         for copy in stored {
@@ -34,7 +42,11 @@ impl<S: StoreMut> Machine<'_, S> {
                 .entry(copy.chunk.id)
                 .or_insert((copy.generation, Vec::new()));
             entry.0 = entry.0.min(copy.generation);
-            add_disks(&mut entry.1, &copy.disks, &members);
+            for disk in &copy.disks {
+                if self.counts_still(&copy.chunk.id, *disk, copy.generation)? {
+                    add_disks(&mut entry.1, &[*disk], &plan);
+                }
+            }
         }
         let mut records = BTreeMap::new();
         let mut stale = Vec::new();
@@ -53,8 +65,9 @@ impl<S: StoreMut> Machine<'_, S> {
             if younger_than.is_some() {
                 record.disks.clear();
             }
-            add_disks(&mut record.disks, &disks, &members);
-            let quorum = usize::from(copies.quorum).min(members.voters.len());
+            record.disks.retain(|disk| plan.members.contains(disk));
+            add_disks(&mut record.disks, &disks, &plan);
+            let quorum = usize::from(copies.quorum).min(plan.members.voters.len());
             if younger_than.is_some_and(|index| generation <= index) || record.disks.len() < quorum
             {
                 stale.push(chunk.id);
@@ -75,31 +88,38 @@ impl<S: StoreMut> Machine<'_, S> {
         for (id, record) in records {
             self.erase(&keys::chunk(keys::UNNAMED, &id))?;
             self.erase(&keys::chunk(keys::CONDEMNED, &id))?;
-            self.save(&id, &record, &members)?;
+            self.save(&id, &record, &plan)?;
         }
         Ok(Ok(()))
     }
 
     /// Names chunks once more that something else names now.
     pub(super) fn hold_named(&mut self, chunks: &[ChunkRef]) -> Result<(), MachineError<S::Error>> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let plan = self.plan()?;
         for chunk in chunks {
             let mut record = self.record(&chunk.id)?.unwrap_or_default();
             record.references += 1;
-            self.write(&keys::chunk(keys::CHUNK, &chunk.id), &record)?;
+            self.save(&chunk.id, &record, &plan)?;
         }
         Ok(())
     }
 
     /// Names chunks once less.
     pub(super) fn release(&mut self, chunks: &[ChunkRef]) -> Result<(), MachineError<S::Error>> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let plan = self.plan()?;
         for chunk in chunks {
             let Some(mut record) = self.record(&chunk.id)? else {
                 continue;
             };
             record.references = record.references.saturating_sub(1);
-            self.write(&keys::chunk(keys::CHUNK, &chunk.id), &record)?;
+            self.save(&chunk.id, &record, &plan)?;
             if record.references == 0 {
-                self.erase(&keys::chunk(keys::OWED, &chunk.id))?;
                 self.mark(&keys::chunk(keys::UNNAMED, &chunk.id))?;
             }
         }
@@ -107,28 +127,31 @@ impl<S: StoreMut> Machine<'_, S> {
     }
 
     pub(super) fn placed(&mut self, disk: DiskId, chunks: &[(ChunkId, u64)]) -> Outcome<S> {
-        let members = self.members()?;
+        let plan = self.plan()?;
         for (id, generation) in chunks {
             let Some(mut record) = self.record(id)? else {
                 continue;
             };
-            if record.condemned.is_some_and(|index| *generation <= index) {
+            if record.condemned.is_some_and(|index| *generation <= index)
+                || !self.counts_still(id, disk, *generation)?
+            {
                 continue;
             }
-            add_disks(&mut record.disks, &[disk], &members);
-            self.save(id, &record, &members)?;
+            add_disks(&mut record.disks, &[disk], &plan);
+            self.erase(&keys::surplus(id, Some(disk)))?;
+            self.save(id, &record, &plan)?;
         }
         Ok(Reply::Done)
     }
 
     pub(super) fn lost(&mut self, disk: DiskId, chunks: &[ChunkId]) -> Outcome<S> {
-        let members = self.members()?;
+        let plan = self.plan()?;
         for id in chunks {
             let Some(mut record) = self.record(id)? else {
                 continue;
             };
             record.disks.retain(|holder| *holder != disk);
-            self.save(id, &record, &members)?;
+            self.save(id, &record, &plan)?;
         }
         Ok(Reply::Done)
     }
@@ -136,24 +159,24 @@ impl<S: StoreMut> Machine<'_, S> {
     /// Every disk has to say that it holds no copy any more, also those that no record names: a
     /// copy may have arrived there after its manifest.
     pub(super) fn condemn(&mut self, chunks: &[ChunkId]) -> Outcome<S> {
-        let members = self.members()?;
+        let plan = self.plan()?;
         for id in chunks {
             let mut record = self.record(id)?.unwrap_or_default();
             if record.references > 0 || record.condemned.is_some() {
                 continue;
             }
-            add_disks(&mut record.disks, &members.voters, &members);
-            add_disks(&mut record.disks, &members.learners, &members);
+            add_disks(&mut record.disks, &plan.members.voters, &plan);
+            add_disks(&mut record.disks, &plan.members.learners, &plan);
             record.condemned = Some(self.index);
             self.erase(&keys::chunk(keys::UNNAMED, id))?;
             self.mark(&keys::chunk(keys::CONDEMNED, id))?;
-            self.save(id, &record, &members)?;
+            self.save(id, &record, &plan)?;
         }
         Ok(Reply::Done)
     }
 
     pub(super) fn reaped(&mut self, disk: DiskId, chunks: &[(ChunkId, u64)]) -> Outcome<S> {
-        let members = self.members()?;
+        let plan = self.plan()?;
         for (id, obeyed) in chunks {
             let Some(mut record) = self.record(id)? else {
                 continue;
@@ -162,37 +185,63 @@ impl<S: StoreMut> Machine<'_, S> {
                 continue;
             }
             record.disks.retain(|holder| *holder != disk);
-            self.save(id, &record, &members)?;
-            self.forget_if_gone(id, &record)?;
+            self.save(id, &record, &plan)?;
+            self.forget_if_gone(id, &record, &plan)?;
         }
         Ok(Reply::Done)
     }
 
-    /// Takes copies on disks that are gone out of every record.
-    pub(super) fn replace_disks(
+    /// Takes a disk's copies out of the records, where enough others are left.
+    pub(super) fn surplus(
         &mut self,
-        members: &Members,
-    ) -> Result<(), MachineError<S::Error>> {
-        for key in self.keys_with(&[keys::CHUNK], usize::MAX)? {
-            let Some(id) = keys::chunk_of(keys::CHUNK, &key) else {
-                continue;
-            };
-            let Some(mut record) = self.record(&id)? else {
-                continue;
-            };
-            record.disks.retain(|disk| members.contains(disk));
-            self.save(&id, &record, members)?;
-            self.forget_if_gone(&id, &record)?;
+        disk: DiskId,
+        layout: u64,
+        chunks: &[(ChunkId, Vec<DiskId>)],
+    ) -> Outcome<S> {
+        let plan = self.plan()?;
+        if plan.layout.version != layout {
+            return refused(Refusal::LayoutChanged);
         }
-        Ok(())
+        for (id, verified) in chunks {
+            let Some(mut record) = self.record(id)? else {
+                continue;
+            };
+            if record.condemned.is_some() || !record.disks.contains(&disk) {
+                continue;
+            }
+            let others = record
+                .disks
+                .iter()
+                .filter(|other| **other != disk && plan.counts(other) && verified.contains(other))
+                .count();
+            if others < plan.wanted(record.copies) {
+                continue;
+            }
+            record.disks.retain(|holder| *holder != disk);
+            self.write(&keys::surplus(id, Some(disk)), &self.index.clone())?;
+            self.save(id, &record, &plan)?;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Whether a copy of this generation counts, or its disk was allowed to remove it.
+    fn counts_still(
+        &self,
+        id: &ChunkId,
+        disk: DiskId,
+        generation: u64,
+    ) -> Result<bool, MachineError<S::Error>> {
+        let mark: Option<u64> = self.read(&keys::surplus(id, Some(disk)))?;
+        Ok(mark.is_none_or(|index| generation > index))
     }
 
     /// A condemned chunk without a copy left: its record goes, and no copy of its time counts
     /// any more for any chunk that has no record.
-    fn forget_if_gone(
+    pub(super) fn forget_if_gone(
         &mut self,
         id: &ChunkId,
         record: &ChunkRecord,
+        plan: &Plan,
     ) -> Result<(), MachineError<S::Error>> {
         let Some(index) = record.condemned else {
             return Ok(());
@@ -202,31 +251,32 @@ impl<S: StoreMut> Machine<'_, S> {
         }
         let floor = self.floor()?.max(index);
         self.write(&keys::single(CONDEMNED_FLOOR), &floor)?;
+        for key in self.keys_with(&keys::surplus(id, None), MAX_MARKS)? {
+            self.erase(&key)?;
+        }
         self.erase(&keys::chunk(keys::CONDEMNED, id))?;
-        self.erase(&keys::chunk(keys::CHUNK, id))
+        self.erase(&keys::chunk(keys::CHUNK, id))?;
+        self.count_change(id, Some(record), None, plan)
     }
 
+    /// Writes a chunk's record, the owed list and the counts.
     fn save(
         &mut self,
         id: &ChunkId,
         record: &ChunkRecord,
-        members: &Members,
+        plan: &Plan,
     ) -> Result<(), MachineError<S::Error>> {
+        let old = self.record(id)?;
         self.write(&keys::chunk(keys::CHUNK, id), record)?;
-        let owed = keys::chunk(keys::OWED, id);
-        if record.missing(&members.voters) > 0 {
-            self.mark(&owed)
-        } else {
-            self.erase(&owed)
-        }
+        self.list_owed(id, record, plan)?;
+        self.count_change(id, old.as_ref(), Some(record), plan)
     }
 
-    fn record(&self, id: &ChunkId) -> Result<Option<ChunkRecord>, MachineError<S::Error>> {
+    pub(super) fn record(
+        &self,
+        id: &ChunkId,
+    ) -> Result<Option<ChunkRecord>, MachineError<S::Error>> {
         self.read(&keys::chunk(keys::CHUNK, id))
-    }
-
-    fn members(&self) -> Result<Members, MachineError<S::Error>> {
-        super::members(self.store)
     }
 
     fn floor(&self) -> Result<u64, MachineError<S::Error>> {
@@ -234,9 +284,9 @@ impl<S: StoreMut> Machine<'_, S> {
     }
 }
 
-fn add_disks(disks: &mut Vec<DiskId>, more: &[DiskId], members: &Members) {
+fn add_disks(disks: &mut Vec<DiskId>, more: &[DiskId], plan: &Plan) {
     for disk in more {
-        if members.contains(disk) && !disks.contains(disk) {
+        if plan.members.contains(disk) && !disks.contains(disk) {
             disks.push(*disk);
         }
     }

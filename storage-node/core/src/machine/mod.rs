@@ -10,27 +10,41 @@
 //!              └─ no ─▶ objects / uploads / chunks ─▶ Reply, remembered
 //! ```
 
+mod access;
 mod chunks;
+#[cfg(test)]
+mod disk_tests;
+mod layout;
 mod objects;
 mod sessions;
 #[cfg(test)]
 mod tests;
 mod uploads;
+#[cfg(test)]
+mod version_tests;
+mod versions;
 
-use crate::{CodecError, Command, DiskId, Refusal, Reply, Request, Store, StoreMut, codec, keys};
+pub use crate::layout::Members;
+pub use layout::{Counts, counts, members, plan, retired};
+pub use versions::find;
+
+use crate::{CodecError, Command, Refusal, Reply, Request, Store, StoreMut, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::ControlFlow;
 
 /// How many buckets there may be: each is one small record, and listing them has no pages.
 pub const MAX_BUCKETS: usize = 1000;
+/// How many access keys there may be.
+pub const MAX_KEYS: usize = 1000;
+/// How many chunks one entry looks at when all have to be looked at.
+const CHUNKS_PAGE: usize = 2048;
 /// How many sessions are remembered. Each start of a node opens one; the one that was silent
 /// longest is retired first.
 pub const MAX_SESSIONS: usize = 64;
 /// How many answers are forgotten per entry at most, so that no entry takes long.
 const MAX_FORGET: usize = 256;
 
-const MEMBERS: &str = "members";
 const CONDEMNED_FLOOR: &str = "condemned-floor";
 
 /// The store failed, or holds what no state machine wrote.
@@ -45,23 +59,6 @@ pub enum MachineError<E> {
     Damaged(#[from] CodecError),
 }
 
-/// The disks of the cluster, as the log has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Members {
-    /// The disks that vote; chunks are placed on these.
-    pub voters: Vec<DiskId>,
-    /// The disks that only learn; copies that they already hold count for reading.
-    pub learners: Vec<DiskId>,
-}
-
-impl Members {
-    /// Whether this disk belongs to the cluster.
-    #[must_use]
-    pub fn contains(&self, disk: &DiskId) -> bool {
-        self.voters.contains(disk) || self.learners.contains(disk)
-    }
-}
-
 /// Applies one entry.
 ///
 /// # Errors
@@ -71,12 +68,14 @@ pub fn apply<S: StoreMut>(
     index: u64,
     request: &Request,
 ) -> Result<Reply, MachineError<S::Error>> {
-    let mut machine = Machine { store, index };
-    machine.with_session(request)
+    let mut machine = Machine::new(store, index);
+    let reply = machine.with_session(request)?;
+    machine.keep_counts()?;
+    Ok(reply)
 }
 
-/// Takes over a change of the cluster's disks: forgets copies on disks that are gone, and writes
-/// the owed list anew. Reads every chunk's record.
+/// Takes over a change of the cluster's disks, and begins to count anew. [`Command::Recount`]
+/// goes on with it.
 ///
 /// # Errors
 /// [`MachineError`].
@@ -85,20 +84,9 @@ pub fn set_members<S: StoreMut>(
     index: u64,
     members: &Members,
 ) -> Result<(), MachineError<S::Error>> {
-    let mut machine = Machine { store, index };
-    if machine.read::<Members>(&keys::single(MEMBERS))?.as_ref() == Some(members) {
-        return Ok(());
-    }
-    machine.write(&keys::single(MEMBERS), members)?;
-    machine.replace_disks(members)
-}
-
-/// The disks of the cluster as of the last entry applied.
-///
-/// # Errors
-/// [`MachineError`].
-pub fn members<S: Store>(store: &S) -> Result<Members, MachineError<S::Error>> {
-    Ok(read(store, &keys::single(MEMBERS))?.unwrap_or_default())
+    let mut machine = Machine::new(store, index);
+    machine.change_members(members)?;
+    machine.keep_counts()
 }
 
 /// Reads a record.
@@ -149,6 +137,8 @@ pub fn keys_with<S: Store>(
 struct Machine<'s, S> {
     store: &'s mut S,
     index: u64,
+    /// What was counted in this entry and is not written yet.
+    counts: Option<Counts>,
 }
 
 type Outcome<S> = Result<Reply, MachineError<<S as Store>::Error>>;
@@ -157,32 +147,64 @@ fn refused<E>(refusal: Refusal) -> Result<Reply, MachineError<E>> {
     Ok(Reply::Refused(refusal))
 }
 
-impl<S: StoreMut> Machine<'_, S> {
+impl<'s, S: StoreMut> Machine<'s, S> {
+    fn new(store: &'s mut S, index: u64) -> Self {
+        Self {
+            store,
+            index,
+            counts: None,
+        }
+    }
+
     fn run(&mut self, command: &Command) -> Outcome<S> {
         match command {
             Command::Nothing | Command::OpenSession => Ok(Reply::Done),
             Command::CreateBucket { bucket, now_ms } => self.create_bucket(bucket, *now_ms),
             Command::DeleteBucket { bucket } => self.delete_bucket(bucket),
-            Command::PutObject {
-                bucket,
-                key,
-                object,
-                stored,
-                copies,
-                condition,
-            } => self.put_object((bucket, key), object, stored, *copies, condition),
-            Command::CopyObject { .. } => self.copy_object(command),
+            Command::PutObject { .. } | Command::Put { .. } => self.put_object(command),
+            Command::CopyObject { .. } | Command::Copy { .. } => self.copy_object(command),
             Command::DeleteObject {
                 bucket,
                 key,
                 condition,
-            } => self.delete_object(bucket, key, condition),
+            } => self.delete_object((bucket, key), None, 0, condition),
+            Command::Delete {
+                bucket,
+                key,
+                version,
+                now_ms,
+                condition,
+            } => self.delete_object((bucket, key), *version, *now_ms, condition),
             Command::CreateUpload {
                 bucket,
                 key,
                 headers,
                 now_ms,
-            } => self.create_upload(bucket, key, headers, *now_ms),
+            } => self.create_upload((bucket, key), headers, None, *now_ms),
+            Command::OpenUpload {
+                bucket,
+                key,
+                headers,
+                tags,
+                now_ms,
+            } => self.create_upload((bucket, key), headers, Some(tags), *now_ms),
+            Command::TagObject {
+                bucket,
+                key,
+                version,
+                tags,
+            } => self.tag_object((bucket, key), *version, tags),
+            Command::SetBucket { bucket, change } => self.set_bucket(bucket, change),
+            Command::PutKey { id, key } => self.put_key(id, key),
+            Command::DeleteKey { id } => self.delete_key(id),
+            Command::Assign { disk, change } => self.assign(*disk, change),
+            Command::Retire { disk } => self.retire_disk(*disk),
+            Command::Recount => self.recount(),
+            Command::Surplus {
+                disk,
+                layout,
+                chunks,
+            } => self.surplus(*disk, *layout, chunks),
             Command::PutPart { .. } => self.put_part(command),
             Command::CompleteUpload { .. } => self.complete_upload(command),
             Command::AbortUpload {

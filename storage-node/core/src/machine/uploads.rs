@@ -10,8 +10,8 @@
 use super::objects::judge;
 use super::{Machine, MachineError, Outcome, refused};
 use crate::{
-    ChunkRef, Command, Data, ObjectHeaders, ObjectRecord, PartRecord, Refusal, Reply, StoreMut,
-    UploadId, UploadRecord, keys,
+    Attributes, ChunkRef, Command, Data, ObjectHeaders, ObjectRecord, PartRecord, Refusal, Reply,
+    StoreMut, Tags, UploadId, UploadRecord, keys,
 };
 
 /// The highest number of a part.
@@ -20,9 +20,9 @@ const MAX_PART: u16 = 10_000;
 impl<S: StoreMut> Machine<'_, S> {
     pub(super) fn create_upload(
         &mut self,
-        bucket: &str,
-        key: &str,
+        (bucket, key): (&str, &str),
         headers: &ObjectHeaders,
+        tags: Option<&Tags>,
         created_ms: u64,
     ) -> Outcome<S> {
         if !self.has(&keys::bucket(bucket))? {
@@ -34,6 +34,13 @@ impl<S: StoreMut> Machine<'_, S> {
             headers: headers.clone(),
         };
         self.write(&keys::upload(bucket, key, upload), &record)?;
+        if let Some(tags) = tags.filter(|tags| !tags.is_empty()) {
+            let attributes = Attributes {
+                tags: tags.clone(),
+                ..Attributes::default()
+            };
+            self.write(&keys::upload_attributes(upload), &attributes)?;
+        }
         Ok(Reply::Upload(upload))
     }
 
@@ -104,6 +111,9 @@ impl<S: StoreMut> Machine<'_, S> {
             return refused(refusal);
         }
         // The object's hold first, then the parts' release: no chunk is unnamed in between.
+        let attributes: Attributes = self
+            .read(&keys::upload_attributes(*upload))?
+            .unwrap_or_default();
         self.hold_named(&chunks)?;
         self.close(*upload, &place)?;
         let object = ObjectRecord {
@@ -113,7 +123,7 @@ impl<S: StoreMut> Machine<'_, S> {
             headers: record.headers,
             data: Data::Chunks(chunks),
         };
-        self.replace(&target, old.as_ref(), &object)
+        self.put_current((bucket, key), &object, attributes)
     }
 
     pub(super) fn abort_upload(&mut self, bucket: &str, key: &str, upload: UploadId) -> Outcome<S> {
@@ -165,6 +175,7 @@ impl<S: StoreMut> Machine<'_, S> {
             }
             self.erase(&key)?;
         }
+        self.erase(&keys::upload_attributes(upload))?;
         self.erase(place)
     }
 }

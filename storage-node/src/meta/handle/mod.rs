@@ -1,23 +1,27 @@
 //! Reading and writing the metadata, whoever leads.
 
+mod reads;
+
 use super::machine::{StoreError, View};
 use super::{NodeInfo, Raft, Reader};
 use crate::peer::{Answer, Ask, Fault, Lane, Peers};
 use bytes::Bytes;
-use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
-use openraft::{RaftMetrics, ServerState};
+use openraft::RaftMetrics;
+use openraft::error::{ClientWriteError, RaftError};
 use planaria_storage_core::{Command, DiskId, Refusal, Reply, Request};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long a write is held and retried inside: longer than a leader change takes.
 const WRITE_PATIENCE: Duration = Duration::from_secs(15);
-/// How long a read waits for a leader.
-const READ_PATIENCE: Duration = Duration::from_secs(10);
-/// How long one try may take.
+/// How long a read may take in all, waiting behind others included: longer than a leader change,
+/// and shorter than what clients have patience for. Then they are told to try again.
+const READ_PATIENCE: Duration = Duration::from_secs(8);
+/// How long one try to write may take.
 const TRY: Duration = Duration::from_secs(4);
 /// Rest between tries.
 const REST: Duration = Duration::from_millis(50);
@@ -60,6 +64,8 @@ struct Inner {
     session: Mutex<Option<Session>>,
     opening: tokio::sync::Mutex<()>,
     reads: mpsc::Sender<oneshot::Sender<Result<u64, String>>>,
+    /// Whether this leader is giving up its office: what it sent would bind the others to it.
+    resigning: AtomicBool,
 }
 
 /// Takes the request's number out of the open ones, also when its asker gives up.
@@ -94,8 +100,9 @@ impl Meta {
             session: Mutex::new(None),
             opening: tokio::sync::Mutex::new(()),
             reads,
+            resigning: AtomicBool::new(false),
         }));
-        tokio::spawn(rounds(Arc::downgrade(&meta.0), waiting));
+        tokio::spawn(reads::rounds(Arc::downgrade(&meta.0), waiting));
         meta
     }
 
@@ -103,6 +110,12 @@ impl Meta {
     #[must_use]
     pub fn raft(&self) -> &Raft {
         &self.0.raft
+    }
+
+    /// The connections to the other nodes.
+    #[must_use]
+    pub fn peers(&self) -> &Peers {
+        &self.0.peers
     }
 
     /// The state machine's reader.
@@ -129,18 +142,21 @@ impl Meta {
     /// # Errors
     /// [`MetaError`].
     pub async fn read(&self) -> Result<View, MetaError> {
-        let late = || MetaError::NoQuorum("no leader answered in time".to_owned());
+        let no_quorum = |text: &str| MetaError::NoQuorum(text.to_owned());
+        let end = Instant::now() + READ_PATIENCE;
         let (answer, answered) = oneshot::channel();
-        self.0.reads.try_send(answer).map_err(|_| late())?;
-        let index = answered
+        let sent = self.0.reads.try_send(answer);
+        sent.map_err(|_| no_quorum("too many reads wait"))?;
+        let index = timeout_at(end, answered)
             .await
-            .map_err(|_| late())?
+            .map_err(|_| no_quorum("no leader answered in time"))?
+            .map_err(|_| no_quorum("this node is ending"))?
             .map_err(MetaError::NoQuorum)?;
         let mut applied = self.0.reader.watch();
-        timeout(READ_PATIENCE, applied.wait_for(|applied| *applied >= index))
+        timeout_at(end, applied.wait_for(|applied| *applied >= index))
             .await
-            .map_err(|_| late())?
-            .map_err(|_| late())?;
+            .map_err(|_| no_quorum("this node did not catch up with the leader in time"))?
+            .map_err(|_| no_quorum("this node is ending"))?;
         Ok(self.0.reader.view()?)
     }
 
@@ -159,14 +175,15 @@ impl Meta {
     /// [`MetaError::Refused`] with nothing changed, or [`MetaError::NoQuorum`] with an unknown
     /// end.
     pub async fn write(&self, command: Command) -> Result<Reply, MetaError> {
-        let numbered = self.0.number().await?;
+        let end = Instant::now() + WRITE_PATIENCE;
+        let numbered = self.0.number(end).await?;
         let request = Request {
             session: numbered.session,
             number: numbered.number,
             answered_below: numbered.answered_below,
             command,
         };
-        let reply = self.0.insist(&request).await;
+        let reply = self.0.insist(&request, end).await;
         if matches!(reply, Ok(Reply::Refused(Refusal::SessionRetired))) {
             self.0.session().take();
         }
@@ -187,7 +204,13 @@ impl Meta {
             answered_below: 0,
             command,
         };
-        self.0.insist(&request).await.map(drop)
+        let end = Instant::now() + WRITE_PATIENCE;
+        self.0.insist(&request, end).await.map(drop)
+    }
+
+    /// Takes no requests as a leader, or takes them again.
+    pub fn resign(&self, resigning: bool) {
+        self.0.resigning.store(resigning, Ordering::Relaxed);
     }
 
     /// A leader's answer to another node's [`Ask::Write`].
@@ -212,7 +235,7 @@ impl Inner {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn number(&self) -> Result<Numbered<'_>, MetaError> {
+    async fn number(&self, end: Instant) -> Result<Numbered<'_>, MetaError> {
         loop {
             if let Some(session) = &mut *self.session() {
                 let number = session.next;
@@ -226,19 +249,21 @@ impl Inner {
                     answered_below,
                 });
             }
-            let _one = self.opening.lock().await;
+            let one = timeout_at(end, self.opening.lock()).await;
+            let _one =
+                one.map_err(|_| MetaError::NoQuorum("no session was opened in time".to_owned()))?;
             if self.session().is_some() {
                 continue;
             }
             let id = rand::random_range(1..=u64::MAX);
             let command = Command::OpenSession;
-            self.insist(&Request {
+            let request = Request {
                 session: id,
                 number: 0,
                 answered_below: 0,
                 command,
-            })
-            .await?;
+            };
+            self.insist(&request, end).await?;
             *self.session() = Some(Session {
                 id,
                 next: 1,
@@ -248,8 +273,7 @@ impl Inner {
     }
 
     /// Sends the same request until it is answered. The session's memory makes that safe.
-    async fn insist(&self, request: &Request) -> Result<Reply, MetaError> {
-        let end = Instant::now() + WRITE_PATIENCE;
+    async fn insist(&self, request: &Request, end: Instant) -> Result<Reply, MetaError> {
         loop {
             let tried = match self.leader() {
                 Some((disk, _)) if disk == self.disk => self.write_here(request.clone()).await,
@@ -268,7 +292,7 @@ impl Inner {
     }
 
     async fn write_there(&self, addr: &str, request: &Request) -> Result<Reply, Fault> {
-        let ask = Ask::Write(request.clone());
+        let ask = Ask::Write(Box::new(request.clone()));
         match self
             .peers
             .ask(addr, Lane::Control, &ask, Bytes::new(), TRY)
@@ -280,7 +304,15 @@ impl Inner {
         }
     }
 
+    fn check_office(&self) -> Result<(), Fault> {
+        if self.resigning.load(Ordering::Relaxed) {
+            return Err(Fault::NotLeader(None));
+        }
+        Ok(())
+    }
+
     async fn write_here(&self, request: Request) -> Result<Reply, Fault> {
+        self.check_office()?;
         match timeout(TRY, self.raft.client_write(request)).await {
             Err(_) => Err(Fault::Unavailable("no majority in time".to_owned())),
             Ok(Ok(done)) => Ok(done.data),
@@ -298,93 +330,5 @@ impl Inner {
         let leader = metrics.current_leader?;
         let node = metrics.membership_config.membership().get_node(&leader)?;
         Some((DiskId(leader), node.addr.clone()))
-    }
-
-    async fn read_index(&self) -> Result<u64, String> {
-        let end = Instant::now() + READ_PATIENCE;
-        loop {
-            let tried = match self.leader() {
-                Some((disk, _)) if disk == self.disk => self.read_index_here().await,
-                Some((_, addr)) => self.read_index_there(&addr).await,
-                None => Err(Fault::Unavailable("there is no leader".to_owned())),
-            };
-            match tried {
-                Ok(index) => return Ok(index),
-                Err(fault) if Instant::now() >= end => return Err(fault.to_string()),
-                Err(_) => sleep(REST).await,
-            }
-        }
-    }
-
-    async fn read_index_there(&self, addr: &str) -> Result<u64, Fault> {
-        match self
-            .peers
-            .ask(addr, Lane::Control, &Ask::ReadIndex, Bytes::new(), TRY)
-            .await
-        {
-            Ok((Answer::Index(index), _)) => Ok(index),
-            Ok(_) => Err(Fault::Refused("an odd answer".to_owned())),
-            Err(error) => Err(Fault::Unavailable(error.to_string())),
-        }
-    }
-
-    /// The index up to which a read must have applied.
-    ///
-    /// openraft 0.9 lets a leader that was restarted go on in its own term without knowing what
-    /// was committed before: its read index would be too low. So it is asked only once this node
-    /// has applied an entry of its own term and all that its log held at its start; until then an
-    /// empty entry is the barrier.
-    async fn read_index_here(&self) -> Result<u64, Fault> {
-        let (settled, leads) = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow();
-            let settled = metrics.last_applied.is_some_and(|last| {
-                last.leader_id.term == metrics.current_term && last.index >= self.start_index
-            });
-            (settled, metrics.state == ServerState::Leader)
-        };
-        if !leads {
-            return Err(Fault::NotLeader(None));
-        }
-        let unavailable = |text: String| Fault::Unavailable(text);
-        if settled {
-            return match timeout(TRY, self.raft.get_read_log_id()).await {
-                Err(_) => Err(unavailable("no majority in time".to_owned())),
-                Ok(Ok((index, _))) => Ok(index.map_or(0, |id| id.index)),
-                Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(forward)))) => {
-                    Err(Fault::NotLeader(forward.leader_id.map(DiskId)))
-                }
-                Ok(Err(error)) => Err(unavailable(error.to_string())),
-            };
-        }
-        let nothing = Request {
-            session: 0,
-            number: 0,
-            answered_below: 0,
-            command: Command::Nothing,
-        };
-        match timeout(TRY, self.raft.client_write(nothing)).await {
-            Err(_) => Err(unavailable("no majority in time".to_owned())),
-            Ok(Ok(done)) => Ok(done.log_id.index),
-            Ok(Err(error)) => Err(unavailable(error.to_string())),
-        }
-    }
-}
-
-/// One round to the leader for all reads that wait.
-async fn rounds(
-    inner: std::sync::Weak<Inner>,
-    mut waiting: mpsc::Receiver<oneshot::Sender<Result<u64, String>>>,
-) {
-    while let Some(first) = waiting.recv().await {
-        let mut batch = vec![first];
-        while let Ok(next) = waiting.try_recv() {
-            batch.push(next);
-        }
-        let Some(inner) = inner.upgrade() else { return };
-        let index = inner.read_index().await;
-        for answer in batch {
-            let _ = answer.send(index.clone());
-        }
     }
 }
