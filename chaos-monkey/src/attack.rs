@@ -1,8 +1,9 @@
 //! One attack from its first line in the ledger to its end: write, do, prove, watch, undo.
 
 use crate::engine::{Engine, EngineError, Found};
-use crate::fault::{Progress, Undone};
+use crate::fault::{Progress, Undo, Undone};
 use crate::ledger::{Attack, Event, Ledger};
+use crate::monkey::{Stop, Tell};
 use crate::report::seconds;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,14 +54,16 @@ pub struct Errand<E> {
     pub before: Found,
     /// When it was set off.
     pub since: Instant,
-    /// Holds a reason as soon as everything is to be undone.
-    pub stop: watch::Receiver<Option<&'static str>>,
+    /// Who wants to know what happens to it.
+    pub tell: Arc<Tell>,
+    /// Says when it is to be undone before its time.
+    pub stop: watch::Receiver<Stop>,
 }
 
 impl<E: Engine> Errand<E> {
     /// Carries it out.
     pub async fn run(mut self) -> End {
-        if !self.note(Event::Intended {
+        if !self.note(&Event::Intended {
             attack: self.attack.clone(),
         }) {
             return End::Failed;
@@ -77,7 +80,7 @@ impl<E: Engine> Errand<E> {
         if let Err(why) = self.prove().await {
             return self.failed(&why).await;
         }
-        self.note(Event::Injected {
+        self.note(&Event::Injected {
             after_ms: ms(self.since.elapsed()),
         });
         info!(
@@ -93,12 +96,7 @@ impl<E: Engine> Errand<E> {
 
     /// Does it. An engine that answered late may have done it: the proof decides.
     async fn inject(&self) -> Result<(), EngineError> {
-        match self
-            .attack
-            .fault
-            .inject(&self.engine, &self.attack.container)
-            .await
-        {
+        match self.attack.fault.inject(&self.engine, &self.attack).await {
             Ok(()) | Err(EngineError::Slow) => Ok(()),
             Err(error) => Err(error),
         }
@@ -108,11 +106,16 @@ impl<E: Engine> Errand<E> {
         let until = Instant::now() + TOOK_WITHIN;
         let mut last = "nothing changed".to_owned();
         while Instant::now() < until {
-            match self.attack.fault.took(&self.engine, &self.before).await {
+            let fault = self.attack.fault;
+            match fault.took(&self.engine, &self.attack, &self.before).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 // Removed by somebody else meanwhile: it is out, but not by us.
                 Err(error @ EngineError::Gone(_)) => return Err(error.to_string()),
+                // A helper that could not do it says why.
+                Err(EngineError::Refused(why)) if fault.about().undo == Undo::Helper => {
+                    return Err(why);
+                }
                 Err(error) => last = error.to_string(),
             }
             tokio::time::sleep(LOOK_OFTEN).await;
@@ -123,14 +126,30 @@ impl<E: Engine> Errand<E> {
     async fn watch(&mut self, begun: Instant) -> End {
         let fault = self.attack.fault;
         let target = self.attack.target.clone();
-        let until = begun + fault.about().patience;
+        // From the proof on: a helper takes its time to begin.
+        let until = Instant::now() + fault.patience(&self.attack.dose);
         let mut running = None;
         loop {
-            match fault.progress(&self.engine, &self.before).await {
+            match fault
+                .progress(&self.engine, &self.attack, &self.before)
+                .await
+            {
                 Ok(Progress::Back) => {
+                    // Its helper may have left something where it was killed itself.
+                    if fault.about().undo == Undo::Helper
+                        && let Err(error) = undo(&self.engine, &self.attack).await
+                    {
+                        warn!(
+                            event = "attack_open",
+                            attack = self.attack.id,
+                            "What is left of attack {} stands in the ledger for the next start: {error}",
+                            self.attack.id
+                        );
+                        return End::Open;
+                    }
                     let after_ms = ms(begun.elapsed());
                     let running_ms = running.unwrap_or(after_ms);
-                    self.note(Event::Healed {
+                    self.note(&Event::Healed {
                         running_ms,
                         after_ms,
                     });
@@ -149,7 +168,7 @@ impl<E: Engine> Errand<E> {
                 Ok(Progress::Running) => running = running.or(Some(ms(begun.elapsed()))),
                 Ok(Progress::Out) => running = None,
                 Err(EngineError::Gone(_)) => {
-                    self.note(Event::Gone);
+                    self.note(&Event::Gone);
                     warn!(
                         event = "attack_target_gone",
                         attack = self.attack.id,
@@ -163,12 +182,17 @@ impl<E: Engine> Errand<E> {
                     tracing::debug!(event = "attack_unseen", "cannot look at {target}: {error}");
                 }
             }
-            let stop = *self.stop.borrow_and_update();
+            let stop = self.stop.borrow_and_update().why(&self.attack.id);
             if let Some(why) = stop {
                 return self.undo(why).await;
             }
             if Instant::now() >= until {
-                return self.undo("nobody healed it in time").await;
+                let why = if fault.about().heals {
+                    "nobody healed it in time"
+                } else {
+                    "its time is over"
+                };
+                return self.undo(why).await;
             }
             let look = if begun.elapsed() < LOOK_OFTEN_FOR {
                 LOOK_OFTEN
@@ -187,11 +211,11 @@ impl<E: Engine> Errand<E> {
         let (id, target) = (&self.attack.id, &self.attack.target);
         match undo(&self.engine, &self.attack).await {
             Ok(Undone::Gone) => {
-                self.note(Event::Gone);
+                self.note(&Event::Gone);
                 End::Gone
             }
             Ok(Undone::Done | Undone::Nothing) => {
-                self.note(Event::Reverted {
+                self.note(&Event::Reverted {
                     why: why.to_owned(),
                 });
                 info!(
@@ -232,17 +256,23 @@ impl<E: Engine> Errand<E> {
             );
             return End::Open;
         }
-        self.note(Event::Failed {
+        self.note(&Event::Failed {
             why: why.to_owned(),
         });
         End::Failed
     }
 
-    /// Writes it down; false where that failed.
-    fn note(&self, event: Event) -> bool {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        match ledger.write(&self.attack.id, event) {
-            Ok(()) => true,
+    /// Writes it down and tells it; false where the first failed.
+    fn note(&self, event: &Event) -> bool {
+        let written = {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.write(&self.attack.id, event.clone())
+        };
+        match written {
+            Ok(()) => {
+                (self.tell)(&self.attack, event);
+                true
+            }
             Err(error) => {
                 warn!(
                     event = "ledger_failed",
@@ -262,13 +292,7 @@ impl<E: Engine> Errand<E> {
 pub async fn undo<E: Engine>(engine: &E, attack: &Attack) -> Result<Undone, EngineError> {
     let mut tries = 1;
     loop {
-        match attack
-            .fault
-            .about()
-            .undo
-            .run(engine, &attack.container)
-            .await
-        {
+        match attack.fault.about().undo.run(engine, attack).await {
             Err(_) if tries < UNDO_TRIES => {
                 tries += 1;
                 tokio::time::sleep(UNDO_PAUSE).await;

@@ -59,7 +59,7 @@ fn days(year: u64, month: u64, day: u64) -> u64 {
 }
 
 /// The date of a day since 1970 (same source).
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

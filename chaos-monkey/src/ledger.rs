@@ -4,7 +4,7 @@
 //! One JSON object per line, synced. A torn last line (the machine lost power) is skipped.
 
 use crate::clock;
-use crate::fault::{Fault, Undo};
+use crate::fault::{Dose, Fault, Saved, Undo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -37,15 +37,26 @@ pub struct Attack {
     pub started_at: String,
     /// What set it off.
     pub trigger: String,
+    /// Whom somebody asked for, in the words of `--target`; empty: anybody.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub wish: String,
     /// The seed of the plan.
     pub seed: u64,
     /// The attack's number in the plan.
     pub number: u64,
+    /// How much of it.
+    #[serde(default, skip_serializing_if = "Dose::is_default")]
+    pub dose: Dose,
+    /// What must be known to undo it, as it was found before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<Saved>,
 }
 
 /// What happened to an attack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+// One of each attack is large, and there are few attacks.
+#[allow(clippy::large_enum_variant)]
 pub enum Event {
     /// It is about to be done.
     Intended {
@@ -108,6 +119,10 @@ pub struct Story {
     pub attack: Attack,
     /// It was proven to have taken effect.
     pub injected: bool,
+    /// When that was, in milliseconds since 1970.
+    pub injected_ms: Option<u64>,
+    /// When it ended, in milliseconds since 1970.
+    pub end_ms: Option<u64>,
     /// How it ended; `None`: it is under way, or its monkey was killed.
     pub end: Option<Event>,
 }
@@ -285,6 +300,8 @@ pub fn read(dir: &Path) -> Result<Vec<Story>, LedgerError> {
                 at_ms: line.at_ms,
                 attack,
                 injected: false,
+                injected_ms: None,
+                end_ms: None,
                 end: None,
             });
             continue;
@@ -296,16 +313,18 @@ pub fn read(dir: &Path) -> Result<Vec<Story>, LedgerError> {
             continue;
         };
         if line.event.closes() {
+            story.end_ms = Some(line.at_ms);
             story.end = Some(line.event);
         } else {
             story.injected = true;
+            story.injected_ms = Some(line.at_ms);
         }
     }
     Ok(stories)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn attack(id: &str) -> Attack {
@@ -316,8 +335,26 @@ mod tests {
             container: "c0ffee".to_owned(),
             started_at: "2026-11-21T13:05:10Z".to_owned(),
             trigger: "SIGUSR1".to_owned(),
+            wish: String::new(),
             seed: 7,
             number: 1,
+            dose: Dose::default(),
+            saved: None,
+        }
+    }
+
+    /// An attack that took effect and ended so.
+    pub(crate) fn story(fault: Fault, end: Option<Event>) -> Story {
+        Story {
+            at_ms: 0,
+            attack: Attack {
+                fault,
+                ..attack("a1b2c3")
+            },
+            injected: true,
+            injected_ms: None,
+            end_ms: None,
+            end,
         }
     }
 

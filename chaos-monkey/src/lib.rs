@@ -7,6 +7,8 @@
 //! - [`plan`] and [`target`] are pure: seed, scene and settings in, a choice or a reason out. The same
 //!   seed gives the same plan.
 //! - [`fault`] has one file per fault: how it is done, proven, undone.
+//! - [`experiment`] runs files of the Chaos Toolkit; [`prove`] is the proof of the whole stack.
+//! - [`helper`] is what runs in a container of its own inside the target's namespaces.
 //! - [`ledger`] stands on disk before anything is done; [`report`] reads it.
 //! - [`attack`] carries one out, [`monkey`] keeps them apart, [`run`] is the loop with timer and calls.
 //! - [`bus`] obeys signed requests over the broker, and tells the journal of attacks.
@@ -17,11 +19,15 @@ pub mod bus;
 pub mod clock;
 pub mod dice;
 pub mod engine;
+pub mod experiment;
 pub mod fault;
+pub mod helper;
+pub mod hours;
 pub mod identity;
 pub mod ledger;
 pub mod monkey;
 pub mod plan;
+pub mod prove;
 pub mod report;
 pub mod run;
 pub mod target;

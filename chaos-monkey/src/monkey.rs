@@ -8,7 +8,7 @@ use crate::ledger::{self, Attack, Event, Ledger, LedgerError};
 use crate::plan::{self, Choice, Declined, Order};
 use crate::target::{Policy, Scene};
 use planaria_core::status::Status;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,8 +24,8 @@ const AGES_MAX: usize = 200;
 
 /// What our own monitor knows of the group; `None`: nothing.
 pub type Group = Box<dyn Fn() -> Option<Status> + Send>;
-/// Told of each attack that is sent on its way.
-pub type Tell = Box<dyn Fn(&Attack) + Send>;
+/// Told of everything that happens to an attack, as the ledger is.
+pub type Tell = Box<dyn Fn(&Attack, &Event) + Send + Sync>;
 
 /// Why there was no attack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,8 @@ pub struct Outfit<E> {
     pub boot: u64,
     /// Where attacks are written down.
     pub ledger: Ledger,
+    /// The image of helper containers.
+    pub helper_image: String,
     /// What the group says.
     pub group: Group,
     /// Who wants to know of attacks.
@@ -64,13 +66,34 @@ pub struct Monkey<E> {
     seed: u64,
     boot: u64,
     ledger: SharedLedger,
+    helper_image: String,
     group: Group,
-    tell: Tell,
+    tell: Arc<Tell>,
     number: u64,
+    /// Attacks so far, for their ids: several may have one number.
+    sent: u64,
     resting: BTreeMap<String, Instant>,
     under_way: BTreeMap<String, Attack>,
     errands: JoinSet<(String, End)>,
-    stop: watch::Sender<Option<&'static str>>,
+    stop: watch::Sender<Stop>,
+}
+
+/// What is to be undone before its time.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Everything, and why.
+    all: Option<&'static str>,
+    /// These attacks, by id.
+    only: BTreeSet<String>,
+}
+
+impl Stop {
+    /// Why that attack is to be undone now; `None`: it goes on.
+    #[must_use]
+    pub fn why(&self, id: &str) -> Option<&'static str> {
+        let one = self.only.contains(id).then_some("a person undid it");
+        self.all.or(one)
+    }
 }
 
 impl<E: Engine> Monkey<E> {
@@ -83,13 +106,15 @@ impl<E: Engine> Monkey<E> {
             seed: outfit.seed,
             boot: outfit.boot,
             ledger: Arc::new(Mutex::new(outfit.ledger)),
+            helper_image: outfit.helper_image,
             group: outfit.group,
-            tell: outfit.tell,
+            tell: Arc::new(outfit.tell),
             number: 1,
+            sent: 1,
             resting: BTreeMap::new(),
             under_way: BTreeMap::new(),
             errands: JoinSet::new(),
-            stop: watch::channel(None).0,
+            stop: watch::channel(Stop::default()).0,
         }
     }
 
@@ -108,6 +133,16 @@ impl<E: Engine> Monkey<E> {
         Ok(())
     }
 
+    /// Takes what was read anew of what may be hit; who we are stays.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = Policy {
+            project: self.policy.project.take(),
+            own_id: std::mem::take(&mut self.policy.own_id),
+            own_name: self.policy.own_name.take(),
+            ..policy
+        };
+    }
+
     /// The number that the next attack has in the plan.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -119,6 +154,18 @@ impl<E: Engine> Monkey<E> {
     /// # Errors
     /// [`NoAttack`], with the reason.
     pub async fn choose(&mut self, order: &Order) -> Result<Choice, NoAttack> {
+        let scene = self.scene(order).await?;
+        Ok(plan::choose(
+            self.seed,
+            self.number,
+            order,
+            &scene,
+            &self.policy,
+        )?)
+    }
+
+    /// What a choice looks at, as it is now.
+    async fn scene(&mut self, order: &Order) -> Result<Scene, EngineError> {
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
         let mut candidates = self.engine.list().await?;
@@ -133,7 +180,7 @@ impl<E: Engine> Monkey<E> {
                     .and_then(|found| engine::age(&found));
             }
         }
-        let scene = Scene {
+        Ok(Scene {
             candidates,
             group: (self.group)(),
             under_attack: self
@@ -146,14 +193,7 @@ impl<E: Engine> Monkey<E> {
                 .iter()
                 .map(|(name, until)| (name.clone(), *until - now))
                 .collect(),
-        };
-        Ok(plan::choose(
-            self.seed,
-            self.number,
-            order,
-            &scene,
-            &self.policy,
-        )?)
+        })
     }
 
     /// Chooses and sends the attack on its way; returns what it is.
@@ -162,7 +202,7 @@ impl<E: Engine> Monkey<E> {
     /// [`NoAttack`], with the reason; it was logged.
     pub async fn attack(&mut self, order: &Order, since: Instant) -> Result<Attack, NoAttack> {
         let trigger = order.trigger.text();
-        let sent = self.send(order, since).await;
+        let sent = self.attack_quietly(order, since).await;
         if let Err(why) = &sent {
             info!(
                 event = "attack_declined",
@@ -172,20 +212,75 @@ impl<E: Engine> Monkey<E> {
         sent
     }
 
-    async fn send(&mut self, order: &Order, since: Instant) -> Result<Attack, NoAttack> {
+    /// The next number of the plan without an attack.
+    pub fn skip(&mut self) {
+        self.number += 1;
+    }
+
+    /// The same without a line in the log where nothing is done.
+    ///
+    /// # Errors
+    /// [`NoAttack`], with the reason.
+    pub async fn attack_quietly(
+        &mut self,
+        order: &Order,
+        since: Instant,
+    ) -> Result<Attack, NoAttack> {
         let choice = self.choose(order).await?;
+        let attack = self.send(order, choice, since).await?;
+        self.number += 1;
+        Ok(attack)
+    }
+
+    /// The same for all that the order means, at once and under one number of the plan.
+    ///
+    /// # Errors
+    /// [`NoAttack`], with the reason, where not even the first was sent; another one that the engine
+    /// lost meanwhile is left out.
+    pub async fn attack_everyone(
+        &mut self,
+        order: &Order,
+        since: Instant,
+    ) -> Result<Vec<Attack>, NoAttack> {
+        let scene = self.scene(order).await?;
+        let choices = plan::choose_everyone(self.seed, self.number, order, &scene, &self.policy)?;
+        let mut sent = Vec::new();
+        for choice in choices {
+            match self.send(order, choice, since).await {
+                Ok(attack) => sent.push(attack),
+                Err(why) if sent.is_empty() => return Err(why),
+                Err(why) => info!(event = "attack_declined", "One less: {why}"),
+            }
+        }
+        self.number += 1;
+        Ok(sent)
+    }
+
+    /// Sends what was chosen on its way.
+    async fn send(
+        &mut self,
+        order: &Order,
+        choice: Choice,
+        since: Instant,
+    ) -> Result<Attack, NoAttack> {
         let before = self.engine.inspect(&choice.victim.id).await?;
         let attack = Attack {
-            id: plan::attack_id(self.boot, self.number),
+            id: plan::attack_id(self.boot, self.sent),
             fault: choice.fault,
             target: choice.victim.name.clone(),
             container: choice.victim.id.clone(),
             started_at: before.started_at.clone(),
             trigger: order.trigger.text().to_owned(),
+            wish: order.wish.to_string(),
             seed: self.seed,
             number: self.number,
+            dose: order.dose.clone(),
+            saved: choice
+                .fault
+                .prepare(&self.engine, &before, &self.helper_image)
+                .await?,
         };
-        self.number += 1;
+        self.sent += 1;
         log_choice(&attack, &choice);
         self.resting
             .insert(attack.target.clone(), since + self.policy.cooldown);
@@ -196,12 +291,18 @@ impl<E: Engine> Monkey<E> {
             attack: attack.clone(),
             before,
             since,
+            tell: Arc::clone(&self.tell),
             stop: self.stop.subscribe(),
         };
         let id = attack.id.clone();
         self.errands.spawn(async move { (id, errand.run().await) });
-        (self.tell)(&attack);
         Ok(attack)
+    }
+
+    /// Whether an attack is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.errands.is_empty()
     }
 
     /// Waits for the next attack to end; for ever where none is under way.
@@ -210,6 +311,7 @@ impl<E: Engine> Monkey<E> {
             None => std::future::pending().await,
             Some(Ok((id, end))) => {
                 self.under_way.remove(&id);
+                self.stop.send_if_modified(|stop| stop.only.remove(&id));
                 end
             }
             Some(Err(error)) => {
@@ -221,6 +323,25 @@ impl<E: Engine> Monkey<E> {
                 End::Open
             }
         }
+    }
+
+    /// Undoes what is under way on a target, without waiting for it; how many attacks that are.
+    pub fn undo(&mut self, target: &str) -> usize {
+        let ids: Vec<String> = self
+            .under_way
+            .values()
+            .filter(|attack| attack.target == target)
+            .map(|attack| attack.id.clone())
+            .collect();
+        let count = ids.len();
+        if count > 0 {
+            info!(
+                event = "attacks_ending",
+                "Undoing what is under way ({target}): a person asked"
+            );
+            self.stop.send_modify(|stop| stop.only.extend(ids));
+        }
+        count
     }
 
     /// Undoes everything under way and waits for it, for a bounded time.
@@ -238,7 +359,7 @@ impl<E: Engine> Monkey<E> {
             "Undoing what is under way ({}): {why}",
             names.join(", ")
         );
-        self.stop.send_replace(Some(why));
+        self.stop.send_modify(|stop| stop.all = Some(why));
         let all = async {
             while !self.errands.is_empty() {
                 self.ended().await;
@@ -250,56 +371,77 @@ impl<E: Engine> Monkey<E> {
                 "Not everything could be undone in time; the ledger keeps it for the next start"
             );
         }
-        self.stop.send_replace(None);
+        self.stop.send_modify(|stop| stop.all = None);
     }
 
-    /// Undoes what a killed monkey left behind in the ledger of `dir`, and cuts the ledger.
+    /// Undoes what a killed monkey left behind in the ledger of `dir`, and cuts the ledger; how many
+    /// could not be undone.
     ///
     /// # Errors
     /// Where the ledger cannot be read or written.
     pub async fn recover(&mut self, dir: &Path) -> Result<usize, LedgerError> {
-        let mut undone = 0;
-        for story in ledger::read(dir)?
-            .into_iter()
-            .filter(|story| story.undo().is_some())
-        {
-            let attack = story.attack;
-            let event = match attack::undo(&self.engine, &attack).await {
-                Ok(Undone::Gone) => Event::Gone,
-                Ok(Undone::Done | Undone::Nothing) => Event::Reverted {
-                    why: "its monkey was killed".to_owned(),
-                },
-                Err(error) => {
-                    warn!(
-                        event = "attack_open",
-                        attack = attack.id,
-                        "Attack {} on {} cannot be undone yet: {error}",
-                        attack.id,
-                        attack.target
-                    );
-                    continue;
-                }
-            };
-            info!(
-                event = "attack_reverted",
-                attack = attack.id,
-                target = attack.target,
-                "Attack {} on {} was left behind by a killed monkey and is undone",
-                attack.id,
-                attack.target
-            );
-            self.ledger
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write(&attack.id, event)?;
-            undone += 1;
-        }
-        self.ledger
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .cut()?;
-        Ok(undone)
+        revert_open(&self.engine, &self.ledger, dir, &self.tell).await
     }
+}
+
+/// Undoes what the ledger of `dir` has open; how many could not be undone.
+///
+/// # Errors
+/// Where the ledger cannot be read or written.
+pub async fn revert<E: Engine>(
+    engine: &E,
+    ledger: Ledger,
+    dir: &Path,
+) -> Result<usize, LedgerError> {
+    let nobody: Tell = Box::new(|_, _| {});
+    revert_open(engine, &Arc::new(Mutex::new(ledger)), dir, &nobody).await
+}
+
+async fn revert_open<E: Engine>(
+    engine: &E,
+    ledger: &SharedLedger,
+    dir: &Path,
+    tell: &Tell,
+) -> Result<usize, LedgerError> {
+    let write = |id: &str, event| {
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.write(id, event)
+    };
+    let mut left = 0;
+    let stories = ledger::read(dir)?;
+    for story in stories.into_iter().filter(|story| story.undo().is_some()) {
+        let attack = story.attack;
+        let event = match attack::undo(engine, &attack).await {
+            Ok(Undone::Gone) => Event::Gone,
+            Ok(Undone::Done | Undone::Nothing) => Event::Reverted {
+                why: "its monkey was killed".to_owned(),
+            },
+            Err(error) => {
+                left += 1;
+                warn!(
+                    event = "attack_open",
+                    attack = attack.id,
+                    "Attack {} on {} cannot be undone yet: {error}",
+                    attack.id,
+                    attack.target
+                );
+                continue;
+            }
+        };
+        info!(
+            event = "attack_reverted",
+            attack = attack.id,
+            target = attack.target,
+            "Attack {} on {} was left behind by a killed monkey and is undone",
+            attack.id,
+            attack.target
+        );
+        tell(&attack, &event);
+        write(&attack.id, event)?;
+    }
+    let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+    ledger.cut()?;
+    Ok(left)
 }
 
 fn log_choice(attack: &Attack, choice: &Choice) {

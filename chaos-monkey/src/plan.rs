@@ -1,7 +1,7 @@
 //! The choice: which fault hits whom. Pure and seeded: the same seed and scene give the same choice.
 
 use crate::dice::Dice;
-use crate::fault::Fault;
+use crate::fault::{Dose, Fault};
 use crate::target::{self, Candidate, Policy, Scene, Sifted, Wish};
 use std::time::Duration;
 
@@ -46,6 +46,11 @@ pub struct Order {
     pub faults: Vec<Fault>,
     /// Whom.
     pub wish: Wish,
+    /// How much.
+    pub dose: Dose,
+    /// All that the wish means, at once, instead of one of them: as a power cut does. How many may be sick
+    /// at once is not looked at then, for somebody asked for exactly this.
+    pub everyone: bool,
 }
 
 /// What will be done.
@@ -113,6 +118,32 @@ pub fn choose(
     }
 }
 
+/// Chooses all that are fit, for an order that means everyone.
+///
+/// # Errors
+/// [`Declined`] where nothing should be done now.
+pub fn choose_everyone(
+    seed: u64,
+    number: u64,
+    order: &Order,
+    scene: &Scene,
+    policy: &Policy,
+) -> Result<Vec<Choice>, Declined> {
+    let all = Policy {
+        max_percent: 100,
+        ..policy.clone()
+    };
+    let first = choose(seed, number, order, scene, &all)?;
+    let one = |victim: &Candidate| Choice {
+        fault: first.fault,
+        victim: victim.clone(),
+        sifted: first.sifted.clone(),
+    };
+    let mut chosen: Vec<Choice> = first.sifted.fit.iter().map(one).collect();
+    target::spare_a_healer(scene, &mut chosen, |choice| &choice.victim);
+    Ok(chosen)
+}
+
 /// The pause before the timer's attack with this number: `CHAOS_INTERVAL` give or take a fifth, so
 /// that attacks do not fall into step with anything periodic.
 #[must_use]
@@ -121,6 +152,14 @@ pub fn pause(seed: u64, number: u64, interval: Duration) -> Duration {
     let throw = Dice::of(!seed, number).below(401);
     let permille = 800 + u32::try_from(throw).unwrap_or(0);
     interval.saturating_mul(permille) / 1000
+}
+
+/// The pause before the timer's attack with this number, anywhere between two bounds.
+#[must_use]
+pub fn pause_between(seed: u64, number: u64, min: Duration, max: Duration) -> Duration {
+    let span = max.saturating_sub(min);
+    let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    min + Duration::from_millis(Dice::of(!seed, number).below(ms.saturating_add(1)))
 }
 
 /// A seed where nobody gave one: short enough to be typed again.
@@ -135,6 +174,12 @@ pub fn attack_id(boot: u64, number: u64) -> String {
     format!("{:06x}", Dice::of(boot, number).below(1 << 24))
 }
 
+/// A seed for what one attack does by chance, from its id.
+#[must_use]
+pub fn attack_seed(id: &str) -> u64 {
+    u64::from_str_radix(id, 16).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +190,8 @@ mod tests {
             trigger: Trigger::Signal,
             faults: faults.to_vec(),
             wish: Wish::Anyone,
+            dose: Dose::default(),
+            everyone: false,
         }
     }
 
@@ -203,6 +250,47 @@ mod tests {
         assert_eq!(
             declined.to_string(),
             "no container is fit for kill (excluded: chaos_monkey: the monkey itself)"
+        );
+    }
+
+    #[test]
+    fn everyone_is_all_that_are_fit_and_nobody_else() {
+        let everyone = |pattern: &str| Order {
+            wish: Wish::parse(pattern).unwrap(),
+            everyone: true,
+            ..order(&[Fault::Kill])
+        };
+        let names = |pattern: &str| -> Vec<String> {
+            let chosen = choose_everyone(3, 1, &everyone(pattern), &scene(), &policy()).unwrap();
+            chosen.into_iter().map(|it| it.victim.name).collect()
+        };
+        assert_eq!(names("re2:worker-.*"), ["worker-1", "worker-2"]);
+        // One that heals is left, whatever is asked for.
+        let healers = scene()
+            .candidates
+            .iter()
+            .filter(|it| it.name.starts_with("healer-"))
+            .count();
+        assert_eq!(names("re2:healer-.*").len(), healers - 1);
+        let mut sick = scene();
+        sick.under_attack.push("worker-1".to_owned());
+        let order = everyone("re2:worker-.*");
+        let declined = choose_everyone(3, 1, &order, &sick, &policy()).unwrap_err();
+        assert!(matches!(declined, Declined::Hold(_)), "{declined}");
+    }
+
+    #[test]
+    fn pauses_stay_between_their_bounds_and_use_them() {
+        let (min, max) = (Duration::from_secs(5), Duration::from_secs(60));
+        let all: Vec<Duration> = (0..500)
+            .map(|number| pause_between(9, number, min, max))
+            .collect();
+        assert!(all.iter().all(|it| (min..=max).contains(it)));
+        assert!(all.iter().any(|it| it.as_secs() < 10) && all.iter().any(|it| it.as_secs() > 55));
+        assert_eq!(
+            pause_between(9, 3, min, max),
+            all[3],
+            "the same seed, the same pause"
         );
     }
 

@@ -55,7 +55,7 @@ impl Report {
                 Some(Event::Reverted { .. }) => {
                     sums.reverted += 1;
                     // A stop looks like a person's will: that nobody heals it is right.
-                    healed &= fault == Fault::Stop;
+                    healed &= !fault.about().heals;
                 }
                 Some(_) => {}
                 None => healed = false,
@@ -108,7 +108,9 @@ impl Report {
     }
 }
 
-fn end_text(story: &Story) -> String {
+/// How an attack ended, in a sentence.
+#[must_use]
+pub fn end_text(story: &Story) -> String {
     match &story.end {
         Some(Event::Healed {
             running_ms,
@@ -144,26 +146,7 @@ pub fn seconds(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Attack;
-
-    fn story(fault: Fault, end: Option<Event>) -> Story {
-        let attack = Attack {
-            id: "a1b2c3".to_owned(),
-            fault,
-            target: "worker-1".to_owned(),
-            container: String::new(),
-            started_at: String::new(),
-            trigger: "timer".to_owned(),
-            seed: 1,
-            number: 1,
-        };
-        Story {
-            at_ms: 0,
-            attack,
-            injected: true,
-            end,
-        }
-    }
+    use crate::ledger::tests::story;
 
     #[test]
     fn means_and_worst_are_per_fault() {

@@ -1,6 +1,11 @@
 //! Whom an attack may hit. Pure: what the engine and the group say goes in, names with reasons come out.
 
-use planaria_core::id::MemberName;
+mod selector;
+mod sift;
+
+pub use selector::{NoSelector, ROLE_LABEL, Selector, parse_all};
+pub use sift::{Exclusion, Sifted, sift, spare_a_healer};
+
 use planaria_core::message::MemberState;
 use planaria_core::settings::{ElectionOrder, Settings};
 use planaria_core::status::{BrokerState, Status};
@@ -32,6 +37,19 @@ pub enum Life {
     Down,
 }
 
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Well => "well",
+            Self::Starting => "still starting",
+            Self::Unhealthy => "unhealthy",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Down => "not running",
+        })
+    }
+}
+
 /// A container as the engine lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -52,6 +70,24 @@ pub struct Candidate {
 impl Candidate {
     fn label(&self, key: &str) -> Option<&str> {
         self.labels.get(key).map(String::as_str)
+    }
+
+    /// It belongs to that Compose project.
+    #[must_use]
+    pub fn is_of(&self, project: &str) -> bool {
+        self.label(PROJECT_LABEL) == Some(project)
+    }
+
+    /// A command that was run once (`compose run`), or a helper.
+    #[must_use]
+    pub fn is_one_off(&self) -> bool {
+        self.label(ONEOFF_LABEL).is_some_and(is_true)
+    }
+
+    /// What it is: its role, else its Compose service.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.label(ROLE_LABEL).or_else(|| self.label(SERVICE_LABEL))
     }
 
     /// The broker: everything hangs on it, so it is hit only by name.
@@ -76,16 +112,23 @@ pub enum Part {
 }
 
 impl Part {
+    const ALL: [Self; 4] = [Self::Leader, Self::NextLeader, Self::Follower, Self::Broker];
+
+    /// Its name.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::NextLeader => "next-leader",
+            Self::Follower => "follower",
+            Self::Broker => "broker",
+        }
+    }
+
     /// Reads `leader`, `next-leader`, `follower`, `broker`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "leader" => Some(Self::Leader),
-            "next-leader" => Some(Self::NextLeader),
-            "follower" => Some(Self::Follower),
-            "broker" => Some(Self::Broker),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|part| part.text() == text)
     }
 }
 
@@ -98,13 +141,34 @@ pub enum Wish {
     Part(Part),
     /// By name.
     Named(String),
+    /// By pattern, label or group.
+    Matching(Selector),
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => Ok(()),
+            Self::Part(part) => f.write_str(part.text()),
+            Self::Named(name) => f.write_str(name),
+            Self::Matching(selector) => selector.fmt(f),
+        }
+    }
 }
 
 impl Wish {
-    /// A part where the text is one, else a name.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        Part::parse(text).map_or_else(|| Self::Named(text.to_owned()), Self::Part)
+    /// A part where the text is one, else a name, a pattern, a label or a group.
+    ///
+    /// # Errors
+    /// Where it means no containers.
+    pub fn parse(text: &str) -> Result<Self, NoSelector> {
+        if let Some(part) = Part::parse(text) {
+            return Ok(Self::Part(part));
+        }
+        Ok(match text.parse()? {
+            Selector::Name(name) => Self::Named(name),
+            other => Self::Matching(other),
+        })
     }
 }
 
@@ -118,86 +182,44 @@ pub struct Policy {
     /// Our own container's name.
     pub own_name: Option<String>,
     /// `CHAOS_TARGETS`.
-    pub targets: Vec<String>,
+    pub targets: Vec<Selector>,
     /// `CHAOS_EXCLUDE`.
-    pub exclude: Vec<String>,
+    pub exclude: Vec<Selector>,
     /// `CHAOS_MIN_AGE`.
     pub min_age: Duration,
     /// `CHAOS_COOLDOWN`.
     pub cooldown: Duration,
     /// `CHAOS_MAX_AT_ONCE`.
     pub max_at_once: usize,
+    /// `CHAOS_MAX_PERCENT`.
+    pub max_percent: usize,
     /// How names compare in an election.
     pub order: ElectionOrder,
 }
 
 impl Policy {
     /// Takes the settings; who we are is found out by asking the engine.
-    #[must_use]
-    pub fn new(settings: &Settings) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Where `CHAOS_TARGETS` or `CHAOS_EXCLUDE` has a text that means no containers.
+    pub fn new(settings: &Settings) -> Result<Self, NoSelector> {
+        Ok(Self {
             project: None,
             own_id: String::new(),
             own_name: settings.container_name.clone(),
-            targets: settings.chaos_targets.clone(),
-            exclude: settings.chaos_exclude.clone(),
+            targets: parse_all(&settings.chaos_targets)?,
+            exclude: parse_all(&settings.chaos_exclude)?,
             min_age: settings.chaos_min_age,
             cooldown: settings.chaos_cooldown,
             max_at_once: usize::try_from(settings.chaos_max_at_once).unwrap_or(usize::MAX),
+            max_percent: usize::try_from(settings.chaos_max_percent).unwrap_or(100),
             order: settings.election_order,
-        }
+        })
     }
 
     fn is_self(&self, candidate: &Candidate) -> bool {
         let by_id = self.own_id.len() >= 12 && candidate.id.starts_with(&self.own_id);
         by_id || self.own_name.as_deref() == Some(candidate.name.as_str())
-    }
-}
-
-/// Why a container is not hit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exclusion {
-    /// It is the monkey.
-    Itself,
-    /// Its label says no.
-    Label,
-    /// `CHAOS_EXCLUDE` names it.
-    Excluded,
-    /// `CHAOS_TARGETS` does not name it.
-    NotATarget,
-    /// The broker, and nobody named it.
-    Infrastructure,
-    /// A one-off command: nobody would bring it back.
-    OneOff,
-    /// It does not run, or not well.
-    NotWell(Life),
-    /// Too young, by its age.
-    Young(Duration),
-    /// Hit a short while ago: for so long it rests.
-    Resting(Duration),
-    /// Of the containers that heal, no other is well.
-    LastHealer,
-}
-
-impl fmt::Display for Exclusion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Itself => f.write_str("the monkey itself"),
-            Self::Label => write!(f, "label {CHAOS_LABEL}=false"),
-            Self::Excluded => f.write_str("in CHAOS_EXCLUDE"),
-            Self::NotATarget => f.write_str("not in CHAOS_TARGETS"),
-            Self::Infrastructure => f.write_str("infrastructure, only by name"),
-            Self::OneOff => f.write_str("a one-off command"),
-            Self::NotWell(Life::Down) => f.write_str("not running"),
-            Self::NotWell(Life::Paused) => f.write_str("paused"),
-            Self::NotWell(Life::Unhealthy) => f.write_str("unhealthy"),
-            Self::NotWell(Life::Starting) => f.write_str("still starting"),
-            Self::NotWell(Life::Restarting) => f.write_str("restarting"),
-            Self::NotWell(Life::Well) => f.write_str("well"),
-            Self::Young(age) => write!(f, "only {} s old", age.as_secs()),
-            Self::Resting(left) => write!(f, "rests {:.0} s more", left.as_secs_f64().ceil()),
-            Self::LastHealer => f.write_str("the last healer"),
-        }
     }
 }
 
@@ -214,68 +236,6 @@ pub struct Scene {
     pub resting: BTreeMap<String, Duration>,
 }
 
-/// Who is fit to be hit, and why the others are not.
-#[derive(Clone, Debug, Default)]
-pub struct Sifted {
-    /// In natural order of names, so that a seed means the same whatever order the engine lists.
-    pub fit: Vec<Candidate>,
-    /// Those of our project that are not, with the reason.
-    pub excluded: Vec<(String, Exclusion)>,
-}
-
-impl Sifted {
-    /// `chaos_monkey: the monkey itself; rabbitmq: infrastructure, only by name`.
-    #[must_use]
-    pub fn excluded_text(&self) -> String {
-        if self.excluded.is_empty() {
-            return "none".to_owned();
-        }
-        let each: Vec<String> = self
-            .excluded
-            .iter()
-            .map(|(name, why)| format!("{name}: {why}"))
-            .collect();
-        each.join("; ")
-    }
-}
-
-/// Sorts the fit from the rest.
-///
-/// `asked`: a person asked for an attack now, which ignores the minimum age and nothing else.
-#[must_use]
-pub fn sift(scene: &Scene, policy: &Policy, wish: &Wish, asked: bool) -> Sifted {
-    let mut sifted = Sifted::default();
-    let healers_well = scene
-        .candidates
-        .iter()
-        .filter(|c| is_healer(c, scene) && c.life == Life::Well)
-        .count();
-    let mut all: Vec<&Candidate> = scene
-        .candidates
-        .iter()
-        .filter(|c| is_ours(c, policy))
-        .collect();
-    all.sort_by(|a, b| natural(&a.name, &b.name));
-    for candidate in all {
-        if !wished(candidate, scene, policy, wish) {
-            continue;
-        }
-        let named = match wish {
-            Wish::Named(_) | Wish::Part(Part::Broker) => true,
-            Wish::Anyone | Wish::Part(_) => policy.targets.contains(&candidate.name),
-        };
-        let last_healer = is_healer(candidate, scene) && healers_well <= 1;
-        match exclusion(candidate, scene, policy, named, asked) {
-            Some(why) => sifted.excluded.push((candidate.name.clone(), why)),
-            None if last_healer => sifted
-                .excluded
-                .push((candidate.name.clone(), Exclusion::LastHealer)),
-            None => sifted.fit.push(candidate.clone()),
-        }
-    }
-    sifted
-}
-
 fn is_ours(candidate: &Candidate, policy: &Policy) -> bool {
     let same_project =
         policy.project.is_some() && candidate.label(PROJECT_LABEL) == policy.project.as_deref();
@@ -286,99 +246,6 @@ fn is_true(text: &str) -> bool {
     ["true", "yes", "on", "1"]
         .iter()
         .any(|yes| text.eq_ignore_ascii_case(yes))
-}
-
-fn exclusion(
-    candidate: &Candidate,
-    scene: &Scene,
-    policy: &Policy,
-    named: bool,
-    asked: bool,
-) -> Option<Exclusion> {
-    if policy.is_self(candidate) {
-        return Some(Exclusion::Itself);
-    }
-    if candidate
-        .label(CHAOS_LABEL)
-        .is_some_and(|text| !is_true(text))
-    {
-        return Some(Exclusion::Label);
-    }
-    if policy.exclude.contains(&candidate.name) {
-        return Some(Exclusion::Excluded);
-    }
-    if !policy.targets.is_empty() && !policy.targets.contains(&candidate.name) {
-        return Some(Exclusion::NotATarget);
-    }
-    if candidate.is_broker() && !named {
-        return Some(Exclusion::Infrastructure);
-    }
-    if candidate.label(ONEOFF_LABEL).is_some_and(is_true) {
-        return Some(Exclusion::OneOff);
-    }
-    if candidate.life != Life::Well {
-        return Some(Exclusion::NotWell(candidate.life));
-    }
-    if let Some(age) = candidate.age.filter(|age| !asked && *age < policy.min_age) {
-        return Some(Exclusion::Young(age));
-    }
-    scene
-        .resting
-        .get(&candidate.name)
-        .copied()
-        .map(Exclusion::Resting)
-}
-
-fn is_healer(candidate: &Candidate, scene: &Scene) -> bool {
-    let Some(group) = &scene.group else {
-        return false;
-    };
-    group
-        .members
-        .iter()
-        .any(|member| member.healer && member.name.as_str() == candidate.name)
-}
-
-fn wished(candidate: &Candidate, scene: &Scene, policy: &Policy, wish: &Wish) -> bool {
-    match wish {
-        Wish::Anyone => true,
-        Wish::Named(name) => candidate.name == *name,
-        Wish::Part(Part::Broker) => candidate.is_broker(),
-        Wish::Part(part) => standing(scene, policy, *part)
-            .iter()
-            .any(|name| name.as_str() == candidate.name),
-    }
-}
-
-/// The members that play a part now; empty where the group is not known.
-fn standing(scene: &Scene, policy: &Policy, part: Part) -> Vec<MemberName> {
-    let Some(group) = &scene.group else {
-        return Vec::new();
-    };
-    let mut others: Vec<MemberName> = group
-        .members
-        .iter()
-        .filter(|member| member.candidate && member.state == MemberState::Alive)
-        .map(|member| member.name.clone())
-        .filter(|name| Some(name) != group.leader.as_ref())
-        .collect();
-    match policy.order {
-        ElectionOrder::Natural => others.sort_by(MemberName::natural_cmp),
-        ElectionOrder::Lexicographic => others.sort(),
-    }
-    match part {
-        Part::Leader => group.leader.iter().cloned().collect(),
-        Part::NextLeader => others.pop().into_iter().collect(),
-        Part::Follower => others,
-        Part::Broker => Vec::new(),
-    }
-}
-
-fn natural(a: &str, b: &str) -> std::cmp::Ordering {
-    match (MemberName::new(a), MemberName::new(b)) {
-        (Ok(a), Ok(b)) => a.natural_cmp(&b),
-        _ => a.cmp(b),
-    }
 }
 
 /// Who is sick now: under attack by us, in the eyes of the group, or in those of the engine.

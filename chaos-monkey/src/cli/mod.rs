@@ -1,10 +1,13 @@
 //! Arguments, exit codes, and the short commands; `run` has its own file.
 
 mod attack;
+mod experiment;
+mod faults;
+mod prove;
+mod replay;
 mod run;
 
 use clap::{Parser, Subcommand};
-use planaria_chaos::fault::Fault;
 use planaria_chaos::ledger;
 use planaria_chaos::report::Report;
 use planaria_monitor::Settings;
@@ -29,6 +32,7 @@ const AFTER_HELP: &str = "\
 Signals to a running monkey:
   SIGUSR1  one attack now, whether CHAOS_ENABLED or not
   SIGUSR2  undo everything, no more attacks by the timer
+  SIGHUP   read the configuration anew
   SIGTERM  undo everything and end
 
 Examples:
@@ -45,28 +49,22 @@ enum Command {
     /// Stay and attack: by the timer if CHAOS_ENABLED, and on SIGUSR1.
     Run,
     /// One attack now; waits until the victim is back.
-    Attack {
-        /// With this fault; else drawn from CHAOS_FAULTS.
-        #[arg(long)]
-        fault: Option<Fault>,
-        /// A container's name, or leader, next-leader, follower, broker.
-        #[arg(long, value_name = "NAME")]
-        target: Option<String>,
-        /// Say what would be done, and do nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// The plan's seed; the same seed gives the same choice.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// The Compose project to attack; else the one that this container belongs to.
-        #[arg(long)]
-        project: Option<String>,
-    },
-    /// What there is to be done to a container, how it is proven and undone.
-    Faults {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+    Attack(attack::Wanted),
+    /// Undo what a killed monkey left behind, by the ledger in STATE_DIR.
+    Revert,
+    /// Run an experiment of the Chaos Toolkit (JSON or YAML) and write its journal.
+    Experiment(experiment::Wanted),
+    /// The whole proof: load on the store, faults at random, then judgement and a report.
+    Prove(prove::Wanted),
+    /// The attacks of an earlier run once more, in their order and with their pauses.
+    Replay(replay::Wanted),
+    /// What there is to be done to a container, how it is proven and undone, and what this machine permits.
+    Faults(faults::Wanted),
+    /// Does one fault inside a target's namespaces; the monkey starts this in a container of its own.
+    #[command(hide = true)]
+    Helper {
+        /// What to do, as JSON.
+        task: String,
     },
     /// What was attacked, what healed, how fast. Reads the ledger in STATE_DIR.
     Report {
@@ -81,6 +79,7 @@ enum Command {
 enum Exit {
     Done = 0,
     Failed = 1,
+    Usage = 2,
     Unavailable = 69,
     Declined = 75,
     Permission = 77,
@@ -90,9 +89,9 @@ enum Exit {
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let exit = match arguments.command {
-        Command::Faults { json } => faults(json),
+        Command::Helper { task } => helper(&task),
         command => match planaria_monitor::config::load(arguments.config.as_deref()) {
-            Ok(settings) => with_settings(command, settings),
+            Ok(settings) => with_settings(command, settings, arguments.config),
             Err(error) => config_error(&error),
         },
     };
@@ -119,27 +118,33 @@ fn engine_exit(error: &DockerError) -> Exit {
     }
 }
 
-fn with_settings(command: Command, settings: Settings) -> Exit {
+fn with_settings(command: Command, settings: Settings, config: Option<PathBuf>) -> Exit {
     match command {
-        Command::Run => run::run(settings),
-        Command::Attack {
-            fault,
-            target,
-            dry_run,
-            seed,
-            project,
-        } => attack::attack(
-            &settings,
-            attack::Wanted {
-                fault,
-                target,
-                dry_run,
-                seed,
-                project,
-            },
-        ),
+        Command::Run => run::run(settings, config),
+        Command::Experiment(wanted) => experiment::run(&settings, &wanted),
+        Command::Attack(wanted) => attack::attack(&settings, wanted),
+        Command::Revert => attack::revert(&settings),
+        Command::Prove(wanted) => prove::run(&settings, wanted),
+        Command::Replay(wanted) => replay::run(&settings, wanted),
         Command::Report { json } => report(&settings, json),
-        Command::Faults { json } => faults(json),
+        Command::Faults(wanted) => faults::run(&settings, &wanted),
+        Command::Helper { task } => helper(&task),
+    }
+}
+
+fn helper(task: &str) -> Exit {
+    if task == "probe" {
+        let probe = planaria_chaos::helper::probe::probe();
+        say(&serde_json::to_string(&probe).unwrap_or_default());
+        return Exit::Done;
+    }
+    match serde_json::from_str(task) {
+        Ok(task) if planaria_chaos::helper::run(&task) => Exit::Done,
+        Ok(_) => Exit::Failed,
+        Err(error) => {
+            complain(&format!("the task is not understood: {error}"));
+            Exit::Usage
+        }
     }
 }
 
@@ -168,35 +173,6 @@ fn report(settings: &Settings, json: bool) -> Exit {
     }
 }
 
-fn faults(json: bool) -> Exit {
-    if json {
-        let all: Vec<serde_json::Value> = Fault::ALL
-            .iter()
-            .map(|fault| {
-                let about = fault.about();
-                serde_json::json!({
-                    "name": about.name, "what": about.what, "proof": about.proof, "undo": about.undo,
-                    "healed_by": about.healed_by, "patience_s": about.patience.as_secs(),
-                })
-            })
-            .collect();
-        say(&to_json(&all));
-        return Exit::Done;
-    }
-    for fault in Fault::ALL {
-        let about = fault.about();
-        say(&format!(
-            "{}\n  what       {}\n  proof      {}\n  healed by  {}\n  undone     after {} s by the monkey, if nobody healed it\n",
-            about.name,
-            about.what,
-            about.proof,
-            about.healed_by,
-            about.patience.as_secs()
-        ));
-    }
-    Exit::Done
-}
-
 fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
@@ -213,6 +189,7 @@ fn complain(error: &impl std::fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use planaria_chaos::fault::Fault;
 
     #[test]
     fn the_arguments_fit_together() {
@@ -227,14 +204,13 @@ mod tests {
             "7",
         ])
         .unwrap();
-        assert!(matches!(
-            parsed.command,
-            Command::Attack {
-                fault: Some(Fault::LeaderKill),
-                seed: Some(7),
-                ..
-            }
-        ));
+        let Command::Attack(wanted) = parsed.command else {
+            panic!("{parsed:?}");
+        };
+        assert_eq!(
+            (wanted.fault, wanted.seed),
+            (Some(Fault::LeaderKill), Some(7))
+        );
         assert!(
             Arguments::try_parse_from(["chaos-monkey", "attack", "--fault", "nonsense"]).is_err()
         );

@@ -1,10 +1,11 @@
 //! `chaos-monkey run`: a member of the group that attacks it.
 
 use super::{Exit, complain, engine_exit};
-use planaria_chaos::bus::{Bus, Tellings};
+use planaria_chaos::bus::{self, Bus, Tellings};
 use planaria_chaos::fault::Fault;
+use planaria_chaos::hours::Hours;
 use planaria_chaos::identity;
-use planaria_chaos::ledger::{Attack, Ledger};
+use planaria_chaos::ledger::{Attack, Event, Ledger};
 use planaria_chaos::monkey::{self, Monkey, Outfit, Tell};
 use planaria_chaos::plan::{self, Trigger};
 use planaria_chaos::run::{CALLS_MAX, Call, Schedule};
@@ -13,6 +14,7 @@ use planaria_monitor::codec::Codec;
 use planaria_monitor::prometheus_client::metrics::counter::Counter;
 use planaria_monitor::prometheus_client::metrics::family::Family;
 use planaria_monitor::{Config, Monitor, Settings};
+use std::path::{Path, PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,6 +29,7 @@ struct Signals {
     usr2: Signal,
     term: Signal,
     int: Signal,
+    hup: Signal,
 }
 
 impl Signals {
@@ -36,11 +39,16 @@ impl Signals {
             usr2: signal(SignalKind::user_defined2())?,
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
         })
     }
 
     /// Turns signals into calls until the loop is gone.
-    async fn forward(mut self, calls: mpsc::Sender<Call>) {
+    async fn forward(
+        mut self,
+        calls: mpsc::Sender<Call>,
+        reload: impl Fn() -> Option<Call> + Send,
+    ) {
         loop {
             let call = tokio::select! {
                 _ = self.usr1.recv() => Call::Attack {
@@ -53,6 +61,10 @@ impl Signals {
                 _ = self.usr2.recv() => Call::Peace,
                 _ = self.term.recv() => Call::End,
                 _ = self.int.recv() => Call::End,
+                _ = self.hup.recv() => match reload() {
+                    Some(call) => call,
+                    None => continue,
+                },
             };
             if calls.send(call).await.is_err() {
                 return;
@@ -61,13 +73,13 @@ impl Signals {
     }
 }
 
-pub(super) fn run(settings: Settings) -> Exit {
+pub(super) fn run(settings: Settings, config: Option<PathBuf>) -> Exit {
     planaria_monitor::logging::init(&settings);
     match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(stay(settings)),
+        Ok(runtime) => runtime.block_on(stay(settings, config)),
         Err(error) => {
             complain(&error);
             Exit::Failed
@@ -75,20 +87,12 @@ pub(super) fn run(settings: Settings) -> Exit {
     }
 }
 
-async fn stay(settings: Settings) -> Exit {
+async fn stay(settings: Settings, config: Option<PathBuf>) -> Exit {
     let signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => {
             error!(event = "start_failed", "signals cannot be caught: {error}");
             return Exit::Failed;
-        }
-    };
-    let faults = match monkey::faults(&settings.chaos_faults) {
-        Ok(faults) if faults.is_empty() => vec![Fault::Kill],
-        Ok(faults) => faults,
-        Err(error) => {
-            error!(event = "start_failed", "CHAOS_FAULTS: {error}");
-            return Exit::Config;
         }
     };
     let monitor = match Config::from_settings(settings.clone()).map(Monitor::start) {
@@ -112,18 +116,68 @@ async fn stay(settings: Settings) -> Exit {
         Ok(monkey) => monkey,
         Err(exit) => return exit,
     };
-    let schedule = Schedule {
-        enabled: settings.chaos_enabled,
-        interval: settings.chaos_interval,
-        limit: settings.chaos_max_kills,
-        faults,
-        seed,
+    let schedule = match schedule(&settings, seed) {
+        Ok(schedule) => schedule,
+        Err(error) => {
+            error!(event = "start_failed", "{error}");
+            return Exit::Config;
+        }
     };
     log_start(&schedule);
-    tokio::spawn(signals.forward(send));
+    tokio::spawn(signals.forward(send, move || reload(config.as_deref(), seed)));
     planaria_chaos::run::run(monkey, schedule, calls, || monitor.pulse()).await;
     monitor.leave();
     Exit::Done
+}
+
+/// When the timer attacks, by the settings.
+fn schedule(settings: &Settings, seed: u64) -> Result<Schedule, String> {
+    let mut faults =
+        monkey::faults(&settings.chaos_faults).map_err(|error| format!("CHAOS_FAULTS: {error}"))?;
+    if faults.is_empty() {
+        faults.push(Fault::Kill);
+    }
+    let between = match (settings.chaos_interval_min, settings.chaos_interval_max) {
+        (None, None) => None,
+        (Some(min), Some(max)) if min <= max && !max.is_zero() => Some((min, max)),
+        (Some(_), Some(_)) => {
+            return Err("CHAOS_INTERVAL_MIN is greater than CHAOS_INTERVAL_MAX".to_owned());
+        }
+        _ => {
+            return Err(
+                "CHAOS_INTERVAL_MIN and CHAOS_INTERVAL_MAX belong together; set both or none"
+                    .to_owned(),
+            );
+        }
+    };
+    Ok(Schedule {
+        enabled: settings.chaos_enabled,
+        interval: settings.chaos_interval,
+        between,
+        hours: Hours::parse(&settings.chaos_windows, &settings.chaos_excluded_days)?,
+        limit: settings.chaos_max_kills,
+        faults,
+        seed,
+    })
+}
+
+/// Reads the configuration anew; what is wrong with it is logged, and nothing changes.
+fn reload(config: Option<&Path>, seed: u64) -> Option<Call> {
+    let read = || {
+        let settings = planaria_monitor::config::load(config).map_err(|error| error.to_string())?;
+        let policy = Policy::new(&settings).map_err(|error| error.to_string())?;
+        Ok::<_, String>((schedule(&settings, seed)?, policy))
+    };
+    match read() {
+        Ok(new) => Some(Call::Reload(Box::new(new))),
+        Err(error) => {
+            warn!(
+                event = "chaos_reload_failed",
+                "The configuration is not taken: {error}"
+            );
+            None
+        }
+    }
 }
 
 /// Starts the task that speaks with the broker.
@@ -155,7 +209,10 @@ async fn prepare(
             error!(event = "start_failed", "{error}");
             engine_exit(&error)
         })?;
-    let mut policy = Policy::new(settings);
+    let mut policy = Policy::new(settings).map_err(|error| {
+        error!(event = "start_failed", "{error}");
+        Exit::Config
+    })?;
     identity::identify(&engine, &mut policy, identity::hostname().as_deref())
         .await
         .map_err(|error| {
@@ -193,6 +250,7 @@ async fn prepare(
         seed,
         boot: rand::random(),
         ledger,
+        helper_image: planaria_chaos::fault::HELPER_IMAGE.to_owned(),
         group: Box::new(move || Some((**status.borrow()).clone())),
         tell,
     });
@@ -213,12 +271,14 @@ fn count_attacks(monitor: &Monitor, told: Tellings) -> Tell {
             registered,
         );
     });
-    Box::new(move |attack: &Attack| {
-        attacks
-            .get_or_create(&[("fault", attack.fault.name())])
-            .inc();
-        // Where the broker is away the journal misses it; the ledger does not.
-        drop(told.try_send(attack.clone()));
+    Box::new(move |attack: &Attack, event: &Event| {
+        if matches!(event, Event::Intended { .. }) {
+            attacks
+                .get_or_create(&[("fault", attack.fault.name())])
+                .inc();
+        }
+        // Where the broker is away for long the journal misses it; the ledger does not.
+        drop(told.try_send(bus::told(attack, event)));
     })
 }
 

@@ -1,6 +1,6 @@
 //! The first process is stopped in its tracks: for the engine it runs, but it does nothing any more.
 
-use super::{About, Progress, Undo};
+use super::{About, Needs, Progress, Undo};
 use crate::engine::{Engine, EngineError, Found};
 use crate::target::Life;
 use std::time::Duration;
@@ -10,7 +10,9 @@ pub(super) const ABOUT: About = About {
     what: "SIGSTOP to the first process, by the engine's kill call: it runs for the engine, and does nothing",
     proof: "the kernel shows its state as T (stopped)",
     undo: Undo::Continue,
+    needs: Needs::Engine,
     healed_by: "the leader: silence and a failed probe, or its failing health check",
+    heals: true,
     patience: Duration::from_secs(60),
 };
 

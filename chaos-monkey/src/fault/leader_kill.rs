@@ -1,6 +1,6 @@
 //! The leader dies in office: `kill`, aimed at whoever leads at that moment.
 
-use super::{About, Undo, kill};
+use super::{About, Needs, Undo, kill};
 use crate::engine::{Engine, EngineError};
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ pub(super) const ABOUT: About = About {
     what: "SIGKILL to whoever leads, by the engine's kill call",
     proof: "the engine says that this life has ended",
     undo: Undo::Start,
+    needs: Needs::Engine,
     healed_by: "its successor, which starts it",
+    heals: true,
     patience: Duration::from_secs(60),
 };
 

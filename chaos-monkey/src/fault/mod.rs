@@ -1,14 +1,46 @@
 //! The faults, one file each: how it is done, how it is proven to have taken effect, how it is undone,
 //! and when it counts as healed.
+//!
+//! Three ways: a call to the engine; a helper container in the target's network namespace; one in its
+//! process namespace (see [`crate::helper`], and [`helper`] for this side of it).
 
+mod broker_kill;
+mod broker_pause;
+mod corrupt;
+mod cpu;
+mod descriptors;
+mod disconnect;
+mod disk_full;
+mod dns;
+mod dose;
+mod freeze;
 mod hang;
+pub mod helper;
+mod jitter;
 mod kill;
+mod latency;
 mod leader_kill;
+mod loss;
+mod memory;
+mod oom;
+mod partition;
 mod pause;
+mod rate;
+mod reject;
+mod reorder;
+mod restart;
 mod stop;
 mod term;
+mod undo;
+
+pub use dose::{
+    CORRUPT_PERCENT, Dose, HELPER_IMAGE, JITTER_MS, LATENCY_MS, LOSS_PERCENT, MEMORY_MEBIBYTES,
+    RATE_KBIT, REORDER_MS, REORDER_PERCENT, Saved, Way,
+};
+pub use undo::{Undo, Undone};
 
 use crate::engine::{Engine, EngineError, Found};
+use crate::ledger::Attack;
 use crate::target::{Life, Part};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,24 +56,62 @@ pub enum Fault {
     Term,
     /// `docker stop`.
     Stop,
+    /// `docker restart`.
+    Restart,
     /// `docker pause`.
     Pause,
-    /// SIGSTOP.
+    /// SIGSTOP to the first process.
     Hang,
+    /// SIGSTOP to another process.
+    Freeze,
     /// SIGKILL to whoever leads.
     LeaderKill,
+    /// SIGKILL to the broker.
+    BrokerKill,
+    /// The broker is frozen.
+    BrokerPause,
+    /// Off a network.
+    Disconnect,
+    /// Packets are dropped, both ways or one.
+    Partition,
+    /// Packets are refused.
+    Reject,
+    /// Names are not resolved.
+    Dns,
+    /// Packets are held.
+    Latency,
+    /// Packets are held for times that differ.
+    Jitter,
+    /// Packets are lost.
+    Loss,
+    /// Only so many bits a second pass.
+    Rate,
+    /// Bits are flipped.
+    Corrupt,
+    /// Packets overtake each other.
+    Reorder,
+    /// Little processor is left.
+    Cpu,
+    /// Memory runs short.
+    Memory,
+    /// The kernel kills for memory.
+    Oom,
+    /// A disk is full.
+    DiskFull,
+    /// Nothing more can be opened.
+    Descriptors,
 }
 
-/// How a fault is taken back. Each is harmless where there is nothing to take back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a fault is done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Undo {
-    /// Start it.
-    Start,
-    /// Thaw it.
-    Unpause,
-    /// SIGCONT.
-    Continue,
+pub enum Needs {
+    /// Calls to the engine.
+    Engine,
+    /// A helper in the target's network namespace.
+    Network,
+    /// A helper in the target's process namespace.
+    Processes,
 }
 
 /// What a person should know of a fault.
@@ -55,21 +125,44 @@ pub struct About {
     pub proof: &'static str,
     /// How it is undone.
     pub undo: Undo,
+    /// What it is done with.
+    pub needs: Needs,
     /// Who is expected to heal it.
     pub healed_by: &'static str,
+    /// Others are expected to heal it; else the monkey undoes it, and that is as it should be.
+    pub heals: bool,
     /// After so long it is undone, healed or not.
     pub patience: Duration,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 25] = [
         Self::Kill,
         Self::Term,
         Self::Stop,
+        Self::Restart,
         Self::Pause,
         Self::Hang,
+        Self::Freeze,
         Self::LeaderKill,
+        Self::BrokerKill,
+        Self::BrokerPause,
+        Self::Disconnect,
+        Self::Partition,
+        Self::Reject,
+        Self::Dns,
+        Self::Latency,
+        Self::Jitter,
+        Self::Loss,
+        Self::Rate,
+        Self::Corrupt,
+        Self::Reorder,
+        Self::Cpu,
+        Self::Memory,
+        Self::Oom,
+        Self::DiskFull,
+        Self::Descriptors,
     ];
 
     /// What a person should know.
@@ -79,9 +172,28 @@ impl Fault {
             Self::Kill => &kill::ABOUT,
             Self::Term => &term::ABOUT,
             Self::Stop => &stop::ABOUT,
+            Self::Restart => &restart::ABOUT,
             Self::Pause => &pause::ABOUT,
             Self::Hang => &hang::ABOUT,
+            Self::Freeze => &freeze::ABOUT,
             Self::LeaderKill => &leader_kill::ABOUT,
+            Self::BrokerKill => &broker_kill::ABOUT,
+            Self::BrokerPause => &broker_pause::ABOUT,
+            Self::Disconnect => &disconnect::ABOUT,
+            Self::Partition => &partition::ABOUT,
+            Self::Reject => &reject::ABOUT,
+            Self::Dns => &dns::ABOUT,
+            Self::Latency => &latency::ABOUT,
+            Self::Jitter => &jitter::ABOUT,
+            Self::Loss => &loss::ABOUT,
+            Self::Rate => &rate::ABOUT,
+            Self::Corrupt => &corrupt::ABOUT,
+            Self::Reorder => &reorder::ABOUT,
+            Self::Cpu => &cpu::ABOUT,
+            Self::Memory => &memory::ABOUT,
+            Self::Oom => &oom::ABOUT,
+            Self::DiskFull => &disk_full::ABOUT,
+            Self::Descriptors => &descriptors::ABOUT,
         }
     }
 
@@ -94,33 +206,85 @@ impl Fault {
     /// Whom it hits where nobody is named.
     #[must_use]
     pub fn part(self) -> Option<Part> {
-        (self == Self::LeaderKill).then_some(Part::Leader)
+        match self {
+            Self::LeaderKill => Some(Part::Leader),
+            Self::BrokerKill | Self::BrokerPause => Some(Part::Broker),
+            _ => None,
+        }
+    }
+
+    /// After so long it is undone, healed or not.
+    #[must_use]
+    pub fn patience(self, dose: &Dose) -> Duration {
+        dose.for_s
+            .map_or(self.about().patience, Duration::from_secs)
+    }
+
+    /// What must be remembered before it is done, to undo it.
+    ///
+    /// # Errors
+    /// Where the engine did not answer, or the target cannot be hit so.
+    pub async fn prepare<E: Engine>(
+        self,
+        engine: &E,
+        before: &Found,
+        image: &str,
+    ) -> Result<Option<Saved>, EngineError> {
+        match self.about().undo {
+            Undo::Reconnect => disconnect::prepare(engine, before).await,
+            Undo::Limits => cpu::prepare(engine, before).await,
+            Undo::Helper => Ok(Some(Saved::Helper {
+                image: image.to_owned(),
+            })),
+            Undo::Start | Undo::Unpause | Undo::Continue => Ok(None),
+        }
     }
 
     /// Does it.
     ///
     /// # Errors
     /// Where the engine did not do it; after [`EngineError::Slow`] it may have.
-    pub async fn inject<E: Engine>(self, engine: &E, id: &str) -> Result<(), EngineError> {
+    pub async fn inject<E: Engine>(self, engine: &E, attack: &Attack) -> Result<(), EngineError> {
+        let id = attack.container.as_str();
         match self {
-            Self::Kill => kill::inject(engine, id).await,
+            Self::Kill | Self::BrokerKill => kill::inject(engine, id).await,
             Self::LeaderKill => leader_kill::inject(engine, id).await,
             Self::Term => term::inject(engine, id).await,
             Self::Stop => stop::inject(engine, id).await,
-            Self::Pause => pause::inject(engine, id).await,
+            Self::Restart => restart::inject(engine, id).await,
+            Self::Pause | Self::BrokerPause => pause::inject(engine, id).await,
             Self::Hang => hang::inject(engine, id).await,
+            Self::Disconnect => disconnect::inject(engine, attack).await,
+            Self::Cpu => cpu::inject(engine, attack).await,
+            _ => helper::begin(engine, attack).await,
         }
     }
 
     /// Whether it took effect, compared with what was found before.
     ///
     /// # Errors
-    /// Where the engine did not answer.
-    pub async fn took<E: Engine>(self, engine: &E, before: &Found) -> Result<bool, EngineError> {
+    /// Where the engine did not answer, or the helper says that it could not be done.
+    pub async fn took<E: Engine>(
+        self,
+        engine: &E,
+        attack: &Attack,
+        before: &Found,
+    ) -> Result<bool, EngineError> {
         match self {
-            Self::Kill | Self::LeaderKill | Self::Term | Self::Stop => ended(engine, before).await,
-            Self::Pause => pause::took(engine, before).await,
+            Self::Kill
+            | Self::LeaderKill
+            | Self::BrokerKill
+            | Self::Term
+            | Self::Stop
+            | Self::Restart => ended(engine, before).await,
+            Self::Pause | Self::BrokerPause => pause::took(engine, before).await,
             Self::Hang => hang::took(engine, before).await,
+            Self::Disconnect => disconnect::is_off(engine, attack).await,
+            Self::Cpu => cpu::took(engine, attack).await,
+            Self::Oom => {
+                Ok(oom::took(engine, before).await? || helper::took(engine, attack).await?)
+            }
+            _ => helper::took(engine, attack).await,
         }
     }
 
@@ -131,13 +295,22 @@ impl Fault {
     pub async fn progress<E: Engine>(
         self,
         engine: &E,
+        attack: &Attack,
         before: &Found,
     ) -> Result<Progress, EngineError> {
         let now = engine.inspect(&before.id).await?;
-        if self == Self::Hang && now.started_at == before.started_at && now.life != Life::Down {
-            return hang::progress(engine, &now).await;
+        let same_life = now.started_at == before.started_at && now.life != Life::Down;
+        match self.about().undo {
+            Undo::Continue if same_life => return hang::progress(engine, &now).await,
+            Undo::Reconnect if same_life => {
+                return disconnect::progress(engine, attack, &now).await;
+            }
+            Undo::Helper if same_life => return helper::progress(engine, attack, &now).await,
+            // A lower limit stays with the container from one life to the next.
+            Undo::Limits => return Ok(Progress::Out),
+            _ => {}
         }
-        let other_life = now.started_at != before.started_at || self == Self::Pause;
+        let other_life = !same_life || self.about().undo == Undo::Unpause;
         Ok(match now.life {
             Life::Well if other_life => Progress::Back,
             Life::Starting | Life::Unhealthy if other_life => Progress::Running,
@@ -163,50 +336,6 @@ async fn ended<E: Engine>(engine: &E, before: &Found) -> Result<bool, EngineErro
     Ok(matches!(now.life, Life::Down | Life::Restarting) || now.started_at != before.started_at)
 }
 
-impl Undo {
-    /// Takes it back. That there is nothing to take back is a success.
-    ///
-    /// # Errors
-    /// Where the engine could not be asked.
-    pub async fn run<E: Engine>(self, engine: &E, id: &str) -> Result<Undone, EngineError> {
-        let life = match engine.inspect(id).await {
-            Ok(found) => found.life,
-            Err(EngineError::Gone(_)) => return Ok(Undone::Gone),
-            Err(other) => return Err(other),
-        };
-        let tried = match (self, life) {
-            (Self::Start, Life::Down) => engine.start(id).await,
-            (Self::Unpause, Life::Paused) => engine.unpause(id).await,
-            (Self::Continue, Life::Well | Life::Starting | Life::Unhealthy) => {
-                let states = engine.process_states(id).await?;
-                if !states.first().is_some_and(|state| state.starts_with('T')) {
-                    return Ok(Undone::Nothing);
-                }
-                engine.kill(id, "SIGCONT").await
-            }
-            _ => return Ok(Undone::Nothing),
-        };
-        match tried {
-            Ok(()) => Ok(Undone::Done),
-            // Somebody else was faster between question and call, or removed it.
-            Err(EngineError::Gone(_)) => Ok(Undone::Gone),
-            Err(EngineError::Refused(_)) => Ok(Undone::Nothing),
-            Err(other) => Err(other),
-        }
-    }
-}
-
-/// What undoing came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undone {
-    /// It was taken back.
-    Done,
-    /// There was nothing to take back: others had healed it.
-    Nothing,
-    /// The container does not exist any more.
-    Gone,
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -215,10 +344,12 @@ impl fmt::Display for Fault {
 
 /// No fault has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there is no fault {0:?}; there are kill, term, stop, pause, hang, leader-kill (see chaos-monkey faults)"
-)]
+#[error("there is no fault {0:?}; there are {all} (see chaos-monkey faults)", all = names())]
 pub struct NoSuchFault(pub String);
+
+fn names() -> String {
+    Fault::ALL.map(Fault::name).join(", ")
+}
 
 impl std::str::FromStr for Fault {
     type Err = NoSuchFault;

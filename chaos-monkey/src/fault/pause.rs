@@ -1,6 +1,6 @@
 //! All processes of a container freeze, sockets stay open: `docker pause`.
 
-use super::{About, Undo};
+use super::{About, Needs, Undo};
 use crate::engine::{Engine, EngineError, Found};
 use crate::target::Life;
 use std::time::Duration;
@@ -10,7 +10,9 @@ pub(super) const ABOUT: About = About {
     what: "all processes frozen by the engine's pause call (the freezer of its cgroup)",
     proof: "the engine says paused",
     undo: Undo::Unpause,
+    needs: Needs::Engine,
     healed_by: "the leader, after PAUSE_GRACE",
+    heals: true,
     patience: Duration::from_secs(30),
 };
 

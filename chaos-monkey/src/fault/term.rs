@@ -1,6 +1,6 @@
 //! A process is told to end, and no `docker stop` says that anybody wants it gone.
 
-use super::{About, Undo};
+use super::{About, Needs, Undo};
 use crate::engine::{Engine, EngineError};
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ pub(super) const ABOUT: About = About {
     what: "SIGTERM to the first process, by the engine's kill call: an end in order that nobody ordered",
     proof: "the engine says that this life has ended",
     undo: Undo::Start,
+    needs: Needs::Engine,
     healed_by: "the leader, once it is clear that no stop follows",
+    heals: true,
     patience: Duration::from_secs(60),
 };
 

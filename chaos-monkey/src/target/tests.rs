@@ -1,5 +1,5 @@
 use super::*;
-use planaria_core::id::{BootId, Incarnation};
+use planaria_core::id::{BootId, Incarnation, MemberName};
 use planaria_core::message::{Hold, MemberView};
 use planaria_core::status::EngineState;
 
@@ -30,6 +30,9 @@ fn member(name: &str, state: MemberState) -> MemberView {
         candidate: name.starts_with("healer"),
         healer: name.starts_with("healer"),
         why: String::new(),
+        held: false,
+        skew_ms: None,
+        pulse_age_ms: None,
     }
 }
 
@@ -50,6 +53,7 @@ fn group() -> Status {
         broker: BrokerState::Connected,
         docker: EngineState::Connected,
         held: Vec::new(),
+        fences: Vec::new(),
         incidents: Vec::new(),
         alerts: Vec::new(),
         tickets: 0,
@@ -79,7 +83,7 @@ pub(crate) fn scene() -> Scene {
 }
 
 pub(crate) fn policy() -> Policy {
-    let mut policy = Policy::new(&Settings::default());
+    let mut policy = Policy::new(&Settings::default()).unwrap();
     policy.project = Some("planaria".to_owned());
     policy.own_name = Some("chaos_monkey".to_owned());
     policy
@@ -126,7 +130,9 @@ fn the_broker_is_hit_when_named() {
         ["rabbitmq"]
     );
     let mut policy = policy();
-    policy.targets = vec!["rabbitmq".to_owned(), "worker-1".to_owned()];
+    policy.targets = ["rabbitmq", "worker-1"]
+        .map(|it| it.parse().unwrap())
+        .to_vec();
     assert_eq!(
         fit(&scene(), &policy, &Wish::Anyone),
         ["rabbitmq", "worker-1"]
@@ -165,7 +171,7 @@ fn labels_lists_age_and_rest_protect() {
     scene.candidates[1]
         .labels
         .insert(CHAOS_LABEL.to_owned(), "false".to_owned());
-    policy.exclude = vec!["healer-2".to_owned()];
+    policy.exclude = vec!["healer-2".parse().unwrap()];
     scene.candidates[4].age = Some(Duration::from_secs(2));
     scene
         .resting
@@ -259,4 +265,111 @@ fn a_hold_and_an_election_hold_the_monkey_too() {
     }
     assert!(hold(&held, &policy()).is_some());
     assert!(hold(&leaderless, &policy()).is_some());
+}
+
+/// Each one's role by its label, as its name begins.
+fn with_roles(mut scene: Scene) -> Scene {
+    for candidate in &mut scene.candidates {
+        let role = candidate
+            .name
+            .split('-')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        candidate.labels.insert(ROLE_LABEL.to_owned(), role);
+    }
+    scene
+}
+
+#[test]
+fn patterns_labels_and_groups_choose_too() {
+    let scene = with_roles(scene());
+    let meant = |text: &str| fit(&scene, &policy(), &Wish::parse(text).unwrap());
+    assert_eq!(meant("re2:.*-1"), ["healer-1", "worker-1"]);
+    assert_eq!(meant("group:worker"), ["worker-1", "worker-2"]);
+    assert_eq!(meant("label:planaria.role=healer").len(), 3);
+    assert_eq!(
+        meant("re2:rabbit.*"),
+        Vec::<String>::new(),
+        "a pattern does not name the broker"
+    );
+    let mut policy = policy();
+    policy.exclude = vec!["re2:healer-[12]".parse().unwrap()];
+    assert_eq!(
+        fit(&scene, &policy, &Wish::Anyone),
+        ["healer-3", "worker-1", "worker-2"]
+    );
+}
+
+#[test]
+fn no_more_than_a_share_of_a_group_is_sick() {
+    let mut scene = with_roles(scene());
+    let mut policy = policy();
+    policy.max_at_once = 9;
+    scene.candidates[1].life = Life::Down;
+    let names = fit(&scene, &policy, &Wish::Anyone);
+    assert_eq!(
+        names,
+        ["worker-1", "worker-2"],
+        "half of three healers is one"
+    );
+    policy.max_percent = 70;
+    assert_eq!(fit(&scene, &policy, &Wish::Anyone).len(), 4);
+}
+
+#[test]
+fn an_hour_of_plans_never_picks_a_bystander() {
+    let mut scene = scene();
+    // Named like ours, in another project or in none, one of them after our own name.
+    for (name, project) in [
+        ("worker-1-beside", Some("beside")),
+        ("healer-2x", None),
+        ("planaria_worker-1_1", Some("planaria2")),
+        ("storage-node-1", None),
+    ] {
+        let mut bystander = candidate(name);
+        bystander.labels.remove(PROJECT_LABEL);
+        if let Some(project) = project {
+            bystander
+                .labels
+                .insert(PROJECT_LABEL.to_owned(), project.to_owned());
+        }
+        scene.candidates.push(bystander);
+    }
+    let wishes = [
+        "worker-1-beside",
+        "re2:.*",
+        "group:storage-node-1",
+        "leader",
+        "follower",
+        "storage-node-1",
+    ];
+    let orders: Vec<Wish> = wishes
+        .into_iter()
+        .map(|it| Wish::parse(it).unwrap())
+        .chain([Wish::Anyone])
+        .collect();
+    let mut picked = 0;
+    for seed in 0..8 {
+        // One attack each 30 s.
+        for number in 1..=120 {
+            for wish in &orders {
+                let order = crate::plan::Order {
+                    trigger: crate::plan::Trigger::Timer,
+                    faults: crate::fault::Fault::ALL.to_vec(),
+                    wish: wish.clone(),
+                    dose: crate::fault::Dose::default(),
+                    everyone: false,
+                };
+                if let Ok(choice) = crate::plan::choose(seed, number, &order, &scene, &policy()) {
+                    assert_eq!(
+                        choice.victim.labels.get(PROJECT_LABEL).map(String::as_str),
+                        Some("planaria")
+                    );
+                    picked += 1;
+                }
+            }
+        }
+    }
+    assert!(picked > 2000, "{picked}");
 }

@@ -1,108 +1,565 @@
-//! Every fault on a real container: does it take effect, is it proven, is it undone?
+//! Every fault on a real container, by the real program: is it there, measured from inside, and is it
+//! gone after its time, after SIGTERM to the monkey, and after `kill -9` of the monkey and the next start?
 
-use bollard::Docker;
-use planaria_chaos::engine::Engine;
-use planaria_chaos::fault::{Fault, Progress, Undone};
-use planaria_chaos::target::Life;
-use std::process::Command;
-use std::time::Duration;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Generous: a loaded machine with two cores.
-const STUCK: Duration = Duration::from_secs(30);
+const STUCK: Duration = Duration::from_secs(60);
+/// Longer than any test: the ending under test ends it, not its time.
+const LONG: &str = "120";
+const IMAGE: &str = "planaria-test-chaos";
+
+fn docker(arguments: &[&str]) -> Output {
+    Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("docker is needed for these tests")
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// The image of targets and helpers: this build's program, and what it needs.
+fn image() -> &'static str {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let context = tempfile::tempdir().unwrap();
+        let program = context.path().join("chaos-monkey");
+        std::fs::copy(env!("CARGO_BIN_EXE_chaos-monkey"), &program).unwrap();
+        let recipe = "FROM debian:trixie-slim\n\
+            RUN apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --yes \
+            --no-install-recommends iproute2 iptables iputils-ping && rm --recursive /var/lib/apt/lists/*\n\
+            COPY chaos-monkey /chaos-monkey\n";
+        std::fs::write(context.path().join("Dockerfile"), recipe).unwrap();
+        let path = context.path().to_str().unwrap();
+        let built = docker(&["build", "--force-rm", "--tag", IMAGE, path]);
+        assert!(built.status.success(), "{}", text(&built));
+    });
+    IMAGE
+}
 
 /// A container that is removed at the end, also when the test fails.
-struct Sleeper(String);
+struct Target {
+    name: String,
+    project: String,
+}
 
-impl Sleeper {
-    fn start(name: &str) -> Self {
-        let name = format!("planaria-test-chaos-{name}-{}", std::process::id());
-        let label = "com.docker.compose.project=planaria-test";
-        let args = [
-            "run",
-            "--detach",
-            "--init",
-            "--name",
-            &name,
-            "--label",
-            label,
-            "debian:trixie-slim",
-            "sleep",
-            "600",
-        ];
-        let output = Command::new("docker")
-            .args(args)
-            .output()
-            .expect("docker is needed for these tests");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Self(name)
+impl Target {
+    fn start(what: &str, more: &[&str]) -> Self {
+        let name = format!("planaria-test-chaos-{what}-{}", std::process::id());
+        let project = format!("planaria-test-{what}");
+        let label = format!("com.docker.compose.project={project}");
+        let mut arguments = vec!["run", "--detach", "--init", "--name", &name];
+        arguments.extend(["--label", &label, "--label", "planaria.test=chaos"]);
+        arguments.extend(more);
+        arguments.extend([image(), "sleep", "600"]);
+        let output = docker(&arguments);
+        assert!(output.status.success(), "{}", text(&output));
+        Self { name, project }
+    }
+
+    fn inside(&self, script: &str) -> (bool, String) {
+        let output = docker(&["exec", &self.name, "bash", "-c", script]);
+        (output.status.success(), text(&output))
+    }
+
+    fn inspect(&self, format: &str) -> String {
+        text(&docker(&["inspect", "--format", format, &self.name]))
+            .trim()
+            .to_owned()
+    }
+
+    fn gateway(&self) -> Ipv4Addr {
+        let format = "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}";
+        self.inspect(format).parse().unwrap()
+    }
+
+    /// `ping` to the gateway. One whose own packets come back with other bytes may wait for ever: it reads the
+    /// time of sending from them.
+    fn ping(&self, options: &str) -> String {
+        self.inside(&format!("timeout 20 ping {options} {}", self.gateway()))
+            .1
+    }
+
+    /// Percent lost and mean round trip in milliseconds, of that many echoes.
+    fn echoes(&self, count: u32) -> (f64, f64) {
+        let said = self.ping(&format!("-q -n -c {count} -i 0.02 -W 1"));
+        let lost = said
+            .split('%')
+            .next()
+            .and_then(|it| it.rsplit(' ').next()?.parse().ok());
+        let mean = said
+            .split(" = ")
+            .nth(1)
+            .and_then(|it| it.split('/').nth(1)?.parse().ok());
+        (
+            lost.unwrap_or_else(|| panic!("{said}")),
+            mean.unwrap_or(0.0),
+        )
     }
 }
 
-impl Drop for Sleeper {
+impl Drop for Target {
     fn drop(&mut self) {
-        let _ = Command::new("docker")
-            .args(["rm", "--force", &self.0])
-            .output();
+        let label = format!("label=planaria.chaos.target={}", self.name);
+        let helpers = text(&docker(&["ps", "--all", "--quiet", "--filter", &label]));
+        for id in helpers.split_whitespace().chain([self.name.as_str()]) {
+            docker(&["rm", "--force", id]);
+        }
     }
 }
 
-async fn fault_and_undo(fault: Fault) {
-    let engine = Docker::connect_with_unix_defaults().unwrap();
-    let sleeper = Sleeper::start(fault.name());
-    let before = engine.inspect(&sleeper.0).await.unwrap();
-    assert!(!fault.took(&engine, &before).await.unwrap(), "not yet");
-    fault.inject(&engine, &before.id).await.unwrap();
-    let took = async {
-        while !fault.took(&engine, &before).await.unwrap() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+/// The monkey at work.
+struct Monkey {
+    child: Child,
+    state: tempfile::TempDir,
+}
+
+fn program(state: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chaos-monkey"));
+    command
+        .env("PLANARIA_STATE_DIR", state)
+        .env("PLANARIA_HEALERS", "1");
+    command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    command
+}
+
+impl Monkey {
+    fn attack(fault: &str, target: &Target, dose: &[&str]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let child = program(state.path())
+            .args([
+                "attack",
+                "--fault",
+                fault,
+                "--target",
+                &target.name,
+                "--project",
+                &target.project,
+            ])
+            .args(["--helper-image", image()])
+            .args(dose)
+            .spawn()
+            .unwrap();
+        Self { child, state }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn ended(&mut self) {
+        let until = Instant::now() + STUCK;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "the monkey does not end");
+            std::thread::sleep(Duration::from_millis(50));
         }
-    };
-    tokio::time::timeout(STUCK, took).await.unwrap();
-    assert_eq!(
-        fault.progress(&engine, &before).await.unwrap(),
-        Progress::Out
+    }
+}
+
+impl Drop for Monkey {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + STUCK;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The three endings. `there`: whether the fault is there, measured from inside.
+fn endings(fault: &str, target: &Target, dose: &[&str], there: impl Fn(&Target) -> bool) {
+    assert!(!there(target), "{fault} is there before it was done");
+    let with = |time: &'static str| [dose, &["--for", time]].concat();
+
+    let mut monkey = Monkey::attack(fault, target, &with("6s"));
+    until(&format!("{fault} is there"), || there(target));
+    monkey.ended();
+    until(&format!("{fault} is gone after its time"), || {
+        !there(target)
+    });
+
+    let mut monkey = Monkey::attack(fault, target, &with(LONG));
+    until(&format!("{fault} is there again"), || there(target));
+    monkey.signal("-TERM");
+    monkey.ended();
+    until(&format!("{fault} is gone after SIGTERM"), || !there(target));
+
+    let mut monkey = Monkey::attack(fault, target, &with(LONG));
+    until(&format!("{fault} is there a third time"), || there(target));
+    monkey.signal("-KILL");
+    monkey.ended();
+    assert!(
+        there(target),
+        "{fault} ended with its monkey, so that the next start has nothing to do"
     );
-    let undo = fault.about().undo;
-    assert_eq!(undo.run(&engine, &before.id).await.unwrap(), Undone::Done);
-    let back = async {
-        while fault.progress(&engine, &before).await.unwrap() != Progress::Back {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(STUCK, back).await.unwrap();
-    assert_eq!(
-        undo.run(&engine, &before.id).await.unwrap(),
-        Undone::Nothing,
-        "twice is harmless"
+    let undone = program(monkey.state.path()).arg("revert").status().unwrap();
+    assert!(undone.success());
+    until(&format!("{fault} is gone after the next start"), || {
+        !there(target)
+    });
+    let left = text(&docker(&[
+        "ps",
+        "--all",
+        "--quiet",
+        "--filter",
+        &format!("label=planaria.chaos.target={}", target.name),
+    ]));
+    assert_eq!(left.trim(), "", "a helper is left behind");
+}
+
+#[test]
+fn kill() {
+    let target = Target::start("kill", &[]);
+    endings("kill", &target, &[], |it| {
+        it.inspect("{{.State.Running}}") == "false"
+    });
+}
+
+#[test]
+fn term() {
+    let target = Target::start("term", &[]);
+    endings("term", &target, &[], |it| {
+        it.inspect("{{.State.Running}}") == "false"
+    });
+}
+
+#[test]
+fn stop() {
+    let target = Target::start("stop", &[]);
+    endings("stop", &target, &[], |it| {
+        it.inspect("{{.State.Running}}") == "false"
+    });
+}
+
+#[test]
+fn pause() {
+    let target = Target::start("pause", &[]);
+    endings("pause", &target, &[], |it| {
+        it.inspect("{{.State.Paused}}") == "true"
+    });
+}
+
+#[test]
+fn restart() {
+    let target = Target::start("restart", &[]);
+    let before = target.inspect("{{.State.StartedAt}}");
+    let mut monkey = Monkey::attack("restart", &target, &[]);
+    monkey.ended();
+    assert_ne!(target.inspect("{{.State.StartedAt}}"), before);
+    assert_eq!(target.inspect("{{.State.Running}}"), "true");
+}
+
+/// The state of the process with that name, as `ps` gives it.
+fn state(target: &Target, name: &str) -> String {
+    let all = text(&docker(&["top", &target.name, "-eo", "pid,stat,comm"]));
+    all.lines()
+        .map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>())
+        .find(|row| row.get(1).is_some_and(|it| it.contains(name)))
+        .and_then(|row| row.first().map(|state| (*state).to_owned()))
+        .unwrap_or_default()
+}
+
+#[test]
+fn hang() {
+    let target = Target::start("hang", &[]);
+    endings("hang", &target, &[], |it| {
+        state(it, "init").starts_with('T')
+    });
+}
+
+#[test]
+fn freeze() {
+    let target = Target::start("freeze", &[]);
+    endings("freeze", &target, &[], |it| {
+        state(it, "sleep").starts_with('T')
+    });
+}
+
+#[test]
+fn disconnect() {
+    let target = Target::start("disconnect", &[]);
+    endings("disconnect", &target, &[], |it| {
+        !it.inside("ls /sys/class/net").1.contains("eth")
+    });
+}
+
+#[test]
+fn latency() {
+    let target = Target::start("latency", &[]);
+    endings("latency", &target, &["--delay-ms", "120"], |it| {
+        let (_, mean) = it.echoes(5);
+        mean > 100.0
+    });
+}
+
+#[test]
+fn jitter() {
+    let target = Target::start("jitter", &[]);
+    endings(
+        "jitter",
+        &target,
+        &["--delay-ms", "100", "--jitter-ms", "80"],
+        |it| {
+            let said = it.ping("-q -n -c 20 -i 0.02 -W 1");
+            let deviation = said.split('/').next_back().and_then(|it| {
+                it.trim()
+                    .trim_end_matches(" ms")
+                    .split(' ')
+                    .next()?
+                    .parse::<f64>()
+                    .ok()
+            });
+            deviation.is_some_and(|it| it > 15.0) && it.echoes(10).1 > 50.0
+        },
     );
-    assert_eq!(engine.inspect(&before.id).await.unwrap().life, Life::Well);
 }
 
-#[tokio::test]
-async fn kill() {
-    fault_and_undo(Fault::Kill).await;
+#[test]
+fn loss() {
+    let target = Target::start("loss", &[]);
+    endings("loss", &target, &["--percent", "50"], |it| {
+        (20.0..80.0).contains(&it.echoes(60).0)
+    });
 }
 
-#[tokio::test]
-async fn term() {
-    fault_and_undo(Fault::Term).await;
+/// Seconds that 120 kB take from the target to us.
+fn seconds(target: &Target, listener: &TcpListener) -> f64 {
+    let port = listener.local_addr().unwrap().port();
+    let script = format!(
+        "exec 3<>/dev/tcp/{}/{port} && head -c 120000 /dev/zero >&3 && read -r -n 1 -u 3",
+        target.gateway()
+    );
+    std::thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let began = Instant::now();
+            let mut all = vec![0; 120_000];
+            let came = std::io::Read::read_exact(&mut stream, &mut all).is_ok();
+            drop(std::io::Write::write_all(&mut stream, b"1"));
+            if came {
+                began.elapsed().as_secs_f64()
+            } else {
+                f64::MAX
+            }
+        });
+        target.inside(&script);
+        server.join().unwrap()
+    })
 }
 
-#[tokio::test]
-async fn stop() {
-    fault_and_undo(Fault::Stop).await;
+#[test]
+fn rate() {
+    let target = Target::start("rate", &[]);
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    // 120 kB at 512 kbit/s take 1.9 s.
+    endings("rate", &target, &["--kbit", "512"], |it| {
+        seconds(it, &listener) > 1.2
+    });
 }
 
-#[tokio::test]
-async fn pause() {
-    fault_and_undo(Fault::Pause).await;
+#[test]
+fn corrupt() {
+    let target = Target::start("corrupt", &[]);
+    endings("corrupt", &target, &["--percent", "50"], |it| {
+        it.ping("-n -c 30 -i 0.02 -W 1 -p 55")
+            .contains("wrong data byte")
+    });
 }
 
-#[tokio::test]
-async fn hang() {
-    fault_and_undo(Fault::Hang).await;
+#[test]
+fn reorder() {
+    let target = Target::start("reorder", &[]);
+    endings(
+        "reorder",
+        &target,
+        &["--percent", "40", "--delay-ms", "60"],
+        |it| {
+            let said = it.ping("-n -c 40 -i 0.01 -W 1");
+            let numbers: Vec<u32> = said
+                .lines()
+                .filter_map(|line| {
+                    line.split("icmp_seq=")
+                        .nth(1)?
+                        .split(' ')
+                        .next()?
+                        .parse()
+                        .ok()
+                })
+                .collect();
+            !numbers.is_sorted()
+        },
+    );
+}
+
+/// How a connection from the target ends: `Some(true)` made, `Some(false)` refused, `None` silence.
+fn connects(target: &Target, listener: &TcpListener) -> Option<bool> {
+    let port = listener.local_addr().unwrap().port();
+    let script = format!(
+        "timeout 2 bash -c 'exec 3<>/dev/tcp/{}/{port}'; echo code $?",
+        target.gateway()
+    );
+    let said = target.inside(&script).1;
+    if said.contains("code 124") {
+        None
+    } else {
+        Some(said.contains("code 0"))
+    }
+}
+
+#[test]
+fn partition_is_silent_and_reject_is_not() {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let target = Target::start("partition", &[]);
+    endings("partition", &target, &[], |it| {
+        connects(it, &listener).is_none()
+    });
+    endings("reject", &target, &[], |it| {
+        connects(it, &listener) == Some(false)
+    });
+}
+
+#[test]
+fn one_way_and_one_peer() {
+    let target = Target::start("oneway", &[]);
+    let other = Target::start("oneway-other", &[]);
+    let peer = other.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
+    let hears = |from: &Target, to: &str| from.inside(&format!("ping -q -c 2 -i 0.1 -W 1 {to}")).0;
+    let gateway = target.gateway().to_string();
+    // Only from that peer, by its name, and only what comes in.
+    let dose = ["--peer", &other.name, "--way", "in", "--for", LONG];
+    let mut monkey = Monkey::attack("partition", &target, &dose);
+    until("the peer is cut off", || !hears(&target, &peer));
+    assert!(hears(&target, &gateway), "only the peer is cut off");
+    monkey.signal("-TERM");
+    monkey.ended();
+    until("the peer is back", || hears(&target, &peer));
+}
+
+#[test]
+fn dns() {
+    let network = format!("planaria-test-chaos-dns-{}", std::process::id());
+    assert!(
+        docker(&[
+            "network",
+            "create",
+            "--label",
+            "planaria.test=chaos",
+            &network
+        ])
+        .status
+        .success()
+    );
+    let target = Target::start("dns", &["--network", &network, "--network-alias", "wombat"]);
+    endings("dns", &target, &[], |it| {
+        !it.inside("timeout 1 getent hosts wombat").0
+    });
+    drop(target);
+    docker(&["network", "rm", &network]);
+}
+
+#[test]
+fn cpu() {
+    let target = Target::start("cpu", &[]);
+    endings("cpu", &target, &["--percent", "5"], |it| {
+        let quota = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null";
+        it.inside(quota).1.starts_with("5000")
+    });
+}
+
+/// Bytes that the kernel counts for the target.
+fn memory(target: &Target) -> u64 {
+    let files =
+        "cat /sys/fs/cgroup/memory/memory.usage_in_bytes /sys/fs/cgroup/memory.current 2>/dev/null";
+    target
+        .inside(files)
+        .1
+        .lines()
+        .next()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(0)
+}
+
+#[test]
+fn memory_runs_short() {
+    let target = Target::start("memory", &[]);
+    endings("memory", &target, &["--mebibytes", "48"], |it| {
+        memory(it) > 48 << 20
+    });
+}
+
+#[test]
+fn oom() {
+    let target = Target::start("oom", &[]);
+    let limit =
+        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null";
+    let before = target.inside(limit).1;
+    let mut monkey = Monkey::attack("oom", &target, &["--for", "6s"]);
+    until("the kernel killed", || {
+        target.inspect("{{.State.Running}} {{.State.OOMKilled}}") == "false true"
+    });
+    monkey.ended();
+    until("started again, with the limit that it had", || {
+        target.inspect("{{.State.Running}}") == "true" && target.inside(limit).1 == before
+    });
+}
+
+#[test]
+fn disk_full() {
+    let target = Target::start("disk", &["--tmpfs", "/data:size=16m"]);
+    endings("disk-full", &target, &["--path", "/data"], |it| {
+        !it.inside("head -c 2000000 /dev/zero >/data/x; code=$?; rm -f /data/x; exit $code")
+            .0
+    });
+}
+
+#[test]
+fn descriptors() {
+    let target = Target::start("fd", &["--ulimit", "nofile=2048:4096"]);
+    endings("descriptors", &target, &[], |it| {
+        !it.inside("grep --quiet 'open files *2048 *4096' /proc/1/limits")
+            .0
+    });
+}
+
+/// The helper itself is killed: rules end by the kernel's clock at the latest, and the monkey clears them.
+#[test]
+fn a_killed_helper_leaves_nothing_behind() {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let target = Target::start("helper", &[]);
+    let mut monkey = Monkey::attack("partition", &target, &["--for", LONG]);
+    until("cut off", || connects(&target, &listener).is_none());
+    let filter = format!("label=planaria.chaos.target={}", target.name);
+    let helper = text(&docker(&["ps", "--quiet", "--filter", &filter]));
+    assert!(
+        docker(&["kill", "--signal=KILL", helper.trim()])
+            .status
+            .success()
+    );
+    monkey.signal("-TERM");
+    monkey.ended();
+    until("no longer cut off", || {
+        connects(&target, &listener) == Some(true)
+    });
 }

@@ -1,6 +1,8 @@
 //! An engine in memory that does as it is told, and can be told to disobey.
 
-use planaria_chaos::engine::{Engine, EngineError, Found};
+use planaria_chaos::engine::{Engine, EngineError, Found, HelperLook, HelperWish};
+use planaria_chaos::fault::Saved;
+use planaria_chaos::helper::Line;
 use planaria_chaos::target::{Candidate, Life, PROJECT_LABEL};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,12 +13,15 @@ pub(crate) struct Box_ {
     pub(crate) life: Life,
     pub(crate) lives: u32,
     pub(crate) stopped: bool,
+    pub(crate) cut_off: bool,
+    pub(crate) nano_cpus: i64,
 }
 
 /// The engine; clones share their containers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fake {
     boxes: Arc<Mutex<BTreeMap<String, Box_>>>,
+    helpers: Arc<Mutex<BTreeMap<String, HelperLook>>>,
     /// Every call that changes something.
     calls: Arc<Mutex<Vec<String>>>,
     /// Faults do nothing, as under a broken engine.
@@ -31,6 +36,8 @@ impl Fake {
                 life: Life::Well,
                 lives: 1,
                 stopped: false,
+                cut_off: false,
+                nano_cpus: 0,
             };
             fake.boxes.lock().unwrap().insert((*name).to_owned(), new);
         }
@@ -109,6 +116,11 @@ impl Engine for Fake {
     }
 
     async fn kill(&self, id: &str, signal: &str) -> Result<(), EngineError> {
+        if let Some(helper) = self.helpers.lock().unwrap().get_mut(id) {
+            self.calls.lock().unwrap().push(format!("{signal} {id}"));
+            helper.exit = Some(if signal == "SIGTERM" { 0 } else { 137 });
+            return Ok(());
+        }
         self.change(id, signal, |it| match signal {
             "SIGSTOP" => it.stopped = true,
             "SIGCONT" => it.stopped = false,
@@ -125,6 +137,83 @@ impl Engine for Fake {
             it.lives += 1;
             it.life = Life::Well;
         })
+    }
+
+    async fn restart(&self, id: &str) -> Result<(), EngineError> {
+        self.change(id, "restart", |it| it.lives += 1)
+    }
+
+    async fn networks(&self, id: &str) -> Result<Vec<Saved>, EngineError> {
+        let on = self
+            .boxes
+            .lock()
+            .unwrap()
+            .get(id)
+            .is_some_and(|it| !it.cut_off);
+        let network = Saved::Network {
+            network: "net".to_owned(),
+            aliases: vec![id.to_owned()],
+            address: None,
+        };
+        Ok(if on { vec![network] } else { Vec::new() })
+    }
+
+    async fn disconnect(&self, id: &str, network: &str) -> Result<(), EngineError> {
+        self.change(id, &format!("disconnect {network}"), |it| it.cut_off = true)
+    }
+
+    async fn connect(&self, id: &str, _saved: &Saved) -> Result<(), EngineError> {
+        self.change(id, "connect", |it| it.cut_off = false)
+    }
+
+    async fn limits(&self, id: &str) -> Result<Saved, EngineError> {
+        let nano_cpus = self
+            .boxes
+            .lock()
+            .unwrap()
+            .get(id)
+            .map_or(0, |it| it.nano_cpus);
+        Ok(Saved::Limits { nano_cpus })
+    }
+
+    async fn set_limits(&self, id: &str, limits: &Saved) -> Result<(), EngineError> {
+        let Saved::Limits { nano_cpus } = limits else {
+            return Ok(());
+        };
+        self.change(id, &format!("limit {nano_cpus}"), |it| {
+            it.nano_cpus = *nano_cpus;
+        })
+    }
+
+    async fn start_helper(&self, wish: &HelperWish) -> Result<(), EngineError> {
+        let took = Line::Took {
+            proof: "measured".to_owned(),
+        };
+        let lines = if self.deaf { Vec::new() } else { vec![took] };
+        let revert = wish.task.contains("\"revert\":true");
+        let exit = revert.then_some(0);
+        let look = HelperLook { exit, lines };
+        self.calls
+            .lock()
+            .unwrap()
+            .push(format!("helper {}", wish.name));
+        self.helpers.lock().unwrap().insert(wish.name.clone(), look);
+        Ok(())
+    }
+
+    async fn look_at_helper(&self, name: &str) -> Result<HelperLook, EngineError> {
+        let helpers = self.helpers.lock().unwrap();
+        helpers
+            .get(name)
+            .cloned()
+            .ok_or_else(|| EngineError::Gone(name.to_owned()))
+    }
+
+    async fn remove_helper(&self, name: &str) -> Result<(), EngineError> {
+        if self.helpers.lock().unwrap().remove(name).is_some() {
+            self.calls.lock().unwrap().push(format!("remove {name}"));
+        }
+        Ok(())
     }
 
     async fn pause(&self, id: &str) -> Result<(), EngineError> {

@@ -25,7 +25,7 @@ struct World {
 }
 
 fn monkey(engine: &Fake, dir: &Path, seed: u64) -> Monkey<Fake> {
-    let mut policy = Policy::new(&Settings::default());
+    let mut policy = Policy::new(&Settings::default()).unwrap();
     policy.project = Some("planaria".to_owned());
     policy.own_name = Some("chaos_monkey".to_owned());
     Monkey::new(Outfit {
@@ -34,8 +34,9 @@ fn monkey(engine: &Fake, dir: &Path, seed: u64) -> Monkey<Fake> {
         seed,
         boot: 1,
         ledger: Ledger::open(dir).unwrap(),
+        helper_image: planaria_chaos::fault::HELPER_IMAGE.to_owned(),
         group: Box::new(|| None),
-        tell: Box::new(|_| {}),
+        tell: Box::new(|_, _| {}),
     })
 }
 
@@ -45,6 +46,8 @@ impl World {
         let schedule = Schedule {
             enabled,
             interval: Duration::from_secs(30),
+            between: None,
+            hours: planaria_chaos::hours::Hours::default(),
             limit: 2,
             faults: vec![Fault::Kill],
             seed: 7,
@@ -149,6 +152,8 @@ async fn what_nobody_heals_is_undone_for_every_fault() {
         (Fault::Stop, "start"),
         (Fault::Pause, "unpause"),
         (Fault::Hang, "SIGCONT"),
+        (Fault::Disconnect, "connect"),
+        (Fault::Cpu, "limit 0"),
     ] {
         let world = World::new(three(), false);
         world.attack(fault, "worker-1").await.unwrap();
@@ -270,6 +275,8 @@ async fn what_a_killed_monkey_left_behind_is_undone_at_the_next_start() {
         trigger: Trigger::Command,
         faults: vec![Fault::Pause],
         wish,
+        dose: planaria_chaos::fault::Dose::default(),
+        everyone: false,
     };
     first.attack(&order, Instant::now()).await.unwrap();
     let wait = async {
@@ -286,9 +293,11 @@ async fn what_a_killed_monkey_left_behind_is_undone_at_the_next_start() {
     drop(first);
     assert_eq!(engine.life("worker-1"), Life::Paused);
     let mut second = monkey(&engine, dir.path(), 7);
-    assert_eq!(second.recover(dir.path()).await.unwrap(), 1);
-    assert_eq!(engine.life("worker-1"), Life::Well);
     assert_eq!(second.recover(dir.path()).await.unwrap(), 0);
+    assert_eq!(engine.life("worker-1"), Life::Well);
+    let calls = engine.calls().len();
+    assert_eq!(second.recover(dir.path()).await.unwrap(), 0);
+    assert_eq!(engine.calls().len(), calls, "twice is harmless");
     second.remember(dir.path()).unwrap();
     let declined = second
         .attack(&order, Instant::now())
@@ -310,8 +319,40 @@ async fn without_a_writable_ledger_nothing_is_attacked() {
         trigger: Trigger::Command,
         faults: vec![Fault::Kill],
         wish,
+        dose: planaria_chaos::fault::Dose::default(),
+        everyone: false,
     };
     monkey.attack(&order, Instant::now()).await.unwrap();
     monkey.ended().await;
     assert_eq!(world.engine.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_helper_is_ended_and_removed_and_a_killed_one_is_followed_by_another() {
+    let world = World::new(three(), false);
+    let attack = world.attack(Fault::Partition, "worker-1").await.unwrap();
+    world
+        .until("undone", |world| {
+            matches!(world.stories()[0].end, Some(Event::Reverted { .. }))
+        })
+        .await;
+    let helper = format!("planaria-chaos-{}", attack.id);
+    let lines = ["helper", "SIGTERM", "remove"].map(|act| format!("{act} {helper}"));
+    assert_eq!(world.engine.calls(), lines);
+
+    let attack = world.attack(Fault::Loss, "worker-2").await.unwrap();
+    let helper = format!("planaria-chaos-{}", attack.id);
+    world
+        .until("injected", |world| world.stories()[1].injected)
+        .await;
+    planaria_chaos::engine::Engine::kill(&world.engine, &helper, "SIGKILL")
+        .await
+        .unwrap();
+    world
+        .until("cleared", |world| world.stories()[1].end.is_some())
+        .await;
+    let calls = world.engine.calls();
+    let second = format!("helper {helper}-undo");
+    assert!(calls.contains(&second), "{calls:?}");
+    assert_eq!(calls.last().unwrap(), &format!("remove {helper}"));
 }

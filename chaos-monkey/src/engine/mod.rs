@@ -1,6 +1,13 @@
 //! What the monkey asks of the container engine, and how bollard answers it.
 
+mod helpers;
+mod places;
+
+pub use helpers::{ATTACK_LABEL, probe};
+
 use crate::clock;
+use crate::fault::{Needs, Saved};
+use crate::helper::Line;
 use crate::target::{Candidate, Life};
 use bollard::Docker;
 use bollard::errors::Error as BollardError;
@@ -9,7 +16,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    StopContainerOptionsBuilder, TopOptionsBuilder,
+    RestartContainerOptionsBuilder, StopContainerOptionsBuilder, TopOptionsBuilder,
 };
 use std::future::Future;
 use std::time::Duration;
@@ -19,6 +26,37 @@ use std::time::Duration;
 pub const CALL_TIMEOUT: Duration = Duration::from_millis(900);
 /// `stop` waits for the program to end, so it gets its grace on top.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Making namespaces and mounts takes its time on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(6);
+
+/// A helper container that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelperWish {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// The container whose namespace it joins.
+    pub target: String,
+    /// Its name.
+    pub target_name: String,
+    /// The attack's id.
+    pub attack: String,
+    /// Which namespace.
+    pub needs: Needs,
+    /// What it is told, as JSON.
+    pub task: String,
+}
+
+/// What a helper said so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HelperLook {
+    /// Its exit code, where it has ended.
+    pub exit: Option<i64>,
+    /// Its words.
+    pub lines: Vec<Line>,
+}
 
 /// What an inspection says about one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +103,42 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn stop(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Starts it; fine where it runs already.
     fn start(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Stops it in order and starts it.
+    fn restart(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Its networks, as they would have to be given back ([`Saved::Network`]).
+    fn networks(&self, id: &str) -> impl Future<Output = Result<Vec<Saved>, EngineError>> + Send;
+    /// Takes it off a network.
+    fn disconnect(
+        &self,
+        id: &str,
+        network: &str,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Puts it back ([`Saved::Network`]).
+    fn connect(
+        &self,
+        id: &str,
+        saved: &Saved,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Its share of the processor ([`Saved::Limits`]).
+    fn limits(&self, id: &str) -> impl Future<Output = Result<Saved, EngineError>> + Send;
+    /// Sets it.
+    fn set_limits(
+        &self,
+        id: &str,
+        limits: &Saved,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Makes and starts a helper.
+    fn start_helper(
+        &self,
+        wish: &HelperWish,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// What a helper says.
+    fn look_at_helper(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<HelperLook, EngineError>> + Send;
+    /// Removes a helper; fine where there is none.
+    fn remove_helper(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Freezes all of its processes.
     fn pause(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Thaws them.
@@ -138,14 +212,51 @@ impl Engine for Docker {
     }
 
     async fn start(&self, id: &str) -> Result<(), EngineError> {
-        // Making namespaces and mounts takes its time on a busy machine.
-        let limit = STOP_GRACE + CALL_TIMEOUT;
         bounded(
             id,
-            limit,
+            START_LIMIT,
             self.start_container(id, None::<bollard::query_parameters::StartContainerOptions>),
         )
         .await
+    }
+
+    async fn restart(&self, id: &str) -> Result<(), EngineError> {
+        let seconds = i32::try_from(STOP_GRACE.as_secs()).unwrap_or(i32::MAX);
+        let options = RestartContainerOptionsBuilder::new().t(seconds).build();
+        let call = self.restart_container(id, Some(options));
+        bounded(id, STOP_GRACE + START_LIMIT, call).await
+    }
+
+    async fn networks(&self, id: &str) -> Result<Vec<Saved>, EngineError> {
+        places::networks(self, id).await
+    }
+
+    async fn disconnect(&self, id: &str, network: &str) -> Result<(), EngineError> {
+        places::disconnect(self, id, network).await
+    }
+
+    async fn connect(&self, id: &str, saved: &Saved) -> Result<(), EngineError> {
+        places::connect(self, id, saved).await
+    }
+
+    async fn limits(&self, id: &str) -> Result<Saved, EngineError> {
+        places::limits(self, id).await
+    }
+
+    async fn set_limits(&self, id: &str, limits: &Saved) -> Result<(), EngineError> {
+        places::set_limits(self, id, limits).await
+    }
+
+    async fn start_helper(&self, wish: &HelperWish) -> Result<(), EngineError> {
+        helpers::start(self, wish).await
+    }
+
+    async fn look_at_helper(&self, name: &str) -> Result<HelperLook, EngineError> {
+        helpers::look(self, name).await
+    }
+
+    async fn remove_helper(&self, name: &str) -> Result<(), EngineError> {
+        helpers::remove(self, name).await
     }
 
     async fn pause(&self, id: &str) -> Result<(), EngineError> {

@@ -1,0 +1,195 @@
+//! This side of a helper container: begin it, read what it says, end it.
+
+use super::{Fault, Progress, Saved, Undone};
+use crate::engine::{Engine, EngineError, Found, HelperLook, HelperWish};
+use crate::helper::{Line, Task};
+use crate::ledger::Attack;
+use crate::target::Life;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A helper ends by itself so much later than the monkey would end it.
+const SPARE_S: u64 = 10;
+/// Taking back takes a helper milliseconds; its start, on a loaded machine, seconds.
+const END_WITHIN: Duration = Duration::from_secs(6);
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+
+/// The name of an attack's helper.
+#[must_use]
+pub fn name(attack: &str) -> String {
+    format!("planaria-chaos-{attack}")
+}
+
+fn task(attack: &Attack) -> Task {
+    Task {
+        attack: attack.id.clone(),
+        fault: attack.fault,
+        dose: attack.dose.clone(),
+        ttl_s: attack.fault.patience(&attack.dose).as_secs() + SPARE_S,
+        revert: false,
+        saved: None,
+    }
+}
+
+async fn start<E: Engine>(
+    engine: &E,
+    attack: &Attack,
+    name: &str,
+    task: &Task,
+) -> Result<(), EngineError> {
+    let Some(Saved::Helper { image }) = &attack.saved else {
+        return Err(EngineError::Refused(
+            "the image of the helper is not known".to_owned(),
+        ));
+    };
+    let task =
+        serde_json::to_string(task).map_err(|error| EngineError::Refused(error.to_string()))?;
+    let wish = HelperWish {
+        name: name.to_owned(),
+        image: image.clone(),
+        target: attack.container.clone(),
+        target_name: attack.target.clone(),
+        attack: attack.id.clone(),
+        needs: attack.fault.about().needs,
+        task,
+    };
+    engine.start_helper(&wish).await
+}
+
+pub(super) async fn begin<E: Engine>(engine: &E, attack: &Attack) -> Result<(), EngineError> {
+    start(engine, attack, &name(&attack.id), &task(attack)).await
+}
+
+/// Whether the helper has measured the effect.
+pub(super) async fn took<E: Engine>(engine: &E, attack: &Attack) -> Result<bool, EngineError> {
+    let look = engine.look_at_helper(&name(&attack.id)).await?;
+    for line in &look.lines {
+        match line {
+            Line::Took { proof } => {
+                tracing::info!(
+                    event = "attack_proven",
+                    attack = attack.id,
+                    "Attack {}: {proof}",
+                    attack.id
+                );
+                return Ok(true);
+            }
+            Line::Failed { why } => return Err(EngineError::Refused(why.clone())),
+            Line::Saved { .. } | Line::Reverted => {}
+        }
+    }
+    // The kernel's kill takes the helper along with the first process; the engine will say so.
+    if look.exit.is_some() && attack.fault != Fault::Oom {
+        return Err(EngineError::Refused(
+            "the helper ended without a word".to_owned(),
+        ));
+    }
+    Ok(false)
+}
+
+/// In the same life: as long as the helper is there the fault is.
+pub(super) async fn progress<E: Engine>(
+    engine: &E,
+    attack: &Attack,
+    now: &Found,
+) -> Result<Progress, EngineError> {
+    let ended = match engine.look_at_helper(&name(&attack.id)).await {
+        Ok(look) => look.exit.is_some(),
+        Err(EngineError::Gone(_)) => true,
+        Err(other) => return Err(other),
+    };
+    Ok(match (ended, now.life) {
+        (true, Life::Well) => Progress::Back,
+        (true, Life::Starting | Life::Unhealthy) => Progress::Running,
+        _ => Progress::Out,
+    })
+}
+
+/// Ends the helper; one that did not end in order is followed by another that takes back what is left.
+pub(super) async fn end<E: Engine>(
+    engine: &E,
+    attack: &Attack,
+    life: Life,
+) -> Result<Undone, EngineError> {
+    let own = name(&attack.id);
+    let first = match engine.look_at_helper(&own).await {
+        Ok(look) if look.exit.is_none() => {
+            match engine.kill(&own, "SIGTERM").await {
+                // It may have ended by itself just now.
+                Ok(()) | Err(EngineError::Refused(_) | EngineError::Gone(_)) => {}
+                Err(other) => return Err(other),
+            }
+            Some(ended(engine, &own).await?)
+        }
+        Ok(look) => Some(look),
+        Err(EngineError::Gone(_)) => None,
+        Err(other) => return Err(other),
+    };
+    let in_order = first.as_ref().is_some_and(|look| look.exit == Some(0));
+    let runs = !matches!(life, Life::Down | Life::Restarting);
+    if !in_order && runs {
+        take_back(engine, attack, first.as_ref()).await?;
+    }
+    remove(engine, attack).await?;
+    if attack.fault == Fault::Oom && life == Life::Down {
+        engine.start(&attack.container).await?;
+    }
+    Ok(if first.is_some() {
+        Undone::Done
+    } else {
+        Undone::Nothing
+    })
+}
+
+/// Waits for the end of a helper.
+async fn ended<E: Engine>(engine: &E, name: &str) -> Result<HelperLook, EngineError> {
+    let until = Instant::now() + END_WITHIN;
+    loop {
+        let look = engine.look_at_helper(name).await?;
+        if look.exit.is_some() {
+            return Ok(look);
+        }
+        if Instant::now() > until {
+            return Err(EngineError::Slow);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A second helper takes back what the first one left.
+async fn take_back<E: Engine>(
+    engine: &E,
+    attack: &Attack,
+    first: Option<&HelperLook>,
+) -> Result<(), EngineError> {
+    let saved = first.and_then(|look| {
+        look.lines.iter().find_map(|line| match line {
+            Line::Saved { saved } => Some(saved.clone()),
+            _ => None,
+        })
+    });
+    let second = format!("{}-undo", name(&attack.id));
+    let task = Task {
+        revert: true,
+        saved,
+        ..task(attack)
+    };
+    engine.remove_helper(&second).await?;
+    start(engine, attack, &second, &task).await?;
+    let look = ended(engine, &second).await?;
+    let said = look.lines.iter().find_map(|line| match line {
+        Line::Failed { why } => Some(why.clone()),
+        _ => None,
+    });
+    engine.remove_helper(&second).await?;
+    match (look.exit, said) {
+        (Some(0), _) => Ok(()),
+        (_, said) => Err(EngineError::Refused(
+            said.unwrap_or_else(|| "the helper failed".to_owned()),
+        )),
+    }
+}
+
+pub(super) async fn remove<E: Engine>(engine: &E, attack: &Attack) -> Result<(), EngineError> {
+    engine.remove_helper(&name(&attack.id)).await
+}

@@ -1,0 +1,125 @@
+//! A file that takes the room of a file system.
+
+use super::MEBIBYTE;
+use crate::helper::{Deed, Task};
+use rustix::fs::{FallocateFlags, Mode, OFlags, ResolveFlags};
+use std::fs::File;
+use std::io::Write;
+
+/// On a file system of more than [`BIG`] so much stays free: it may be the engine's own.
+const FLOOR: u64 = 2048 * MEBIBYTE;
+const BIG: u64 = 4096 * MEBIBYTE;
+
+/// A file that takes the room of a file system.
+pub struct Ballast {
+    attack: String,
+    path: String,
+}
+
+impl Ballast {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// What the file system refused.
+    pub fn begin(task: &Task) -> Result<Self, String> {
+        let ballast = Self {
+            attack: task.attack.clone(),
+            path: task.dose.path.clone().unwrap_or_else(|| "/".to_owned()),
+        };
+        let folder = inside(&ballast.path)?;
+        let (total, free) = space(&folder)?;
+        let share = u64::from(task.dose.percent.unwrap_or(100).min(100));
+        let floor = if total > BIG { FLOOR } else { 0 };
+        let take = (free.saturating_sub(floor)) * share / 100;
+        if take == 0 {
+            return Err(format!(
+                "{} has {} MiB free, and {} MiB stay free on a disk of that size",
+                ballast.path,
+                free / MEBIBYTE,
+                floor / MEBIBYTE
+            ));
+        }
+        let failed = |error: rustix::io::Errno| format!("{}: {error}", ballast.path);
+        let file = rustix::fs::openat(
+            &folder,
+            name(&ballast.attack),
+            OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::RUSR,
+        )
+        .map_err(failed)?;
+        if rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, take).is_err() {
+            // No such call on this file system, or less room than it said: write until it is full.
+            let mut file = File::from(file);
+            let block = vec![0_u8; 1 << 16];
+            let mut left = take;
+            while left > 0 {
+                let part = usize::try_from(left)
+                    .unwrap_or(block.len())
+                    .min(block.len());
+                match file.write(&block[..part]) {
+                    Ok(0) | Err(_) => break,
+                    Ok(written) => {
+                        left = left.saturating_sub(u64::try_from(written).unwrap_or(left));
+                    }
+                }
+            }
+        }
+        Ok(ballast)
+    }
+
+    /// Removes it, where it is there.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn clear(task: &Task) -> Result<(), String> {
+        let path = task.dose.path.clone().unwrap_or_else(|| "/".to_owned());
+        remove(&path, &task.attack)
+    }
+}
+
+impl Deed for Ballast {
+    fn prove(&mut self) -> Result<String, String> {
+        let (_, free) = space(&inside(&self.path)?)?;
+        Ok(format!("{} has {} MiB free", self.path, free / MEBIBYTE))
+    }
+
+    fn revert(&mut self) -> Result<(), String> {
+        remove(&self.path, &self.attack)
+    }
+}
+
+fn name(attack: &str) -> String {
+    format!(".planaria-ballast-{attack}")
+}
+
+fn remove(path: &str, attack: &str) -> Result<(), String> {
+    let folder = inside(path)?;
+    match rustix::fs::unlinkat(&folder, name(attack), rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(format!("the ballast in {path} cannot be removed: {error}")),
+    }
+}
+
+/// A folder of the target, found the way that the target finds it: links cannot lead out of it.
+fn inside(path: &str) -> Result<std::os::fd::OwnedFd, String> {
+    let failed = |error: rustix::io::Errno| format!("{path} of the target: {error}");
+    let root = rustix::fs::open(
+        "/proc/1/root",
+        OFlags::PATH | OFlags::DIRECTORY,
+        Mode::empty(),
+    )
+    .map_err(failed)?;
+    rustix::fs::openat2(
+        &root,
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT,
+    )
+    .map_err(failed)
+}
+
+fn space(folder: &std::os::fd::OwnedFd) -> Result<(u64, u64), String> {
+    let stat = rustix::fs::fstatvfs(folder).map_err(|error| error.to_string())?;
+    Ok((stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize))
+}
