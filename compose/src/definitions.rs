@@ -44,7 +44,7 @@ const USERS: [User; 4] = [
         configure: r"^planaria\.member\..+",
         write: r"^(control_exchange|planaria\.member\..+)$",
         read: r"^(control_exchange|planaria\.member\..+)$",
-        topic_write: r"^(heartbeat|report)\.",
+        topic_write: r"^(heartbeat\.|report\.(leave|last_words)$)",
         topic_read: r"^control\.",
     },
     User {
@@ -53,7 +53,7 @@ const USERS: [User; 4] = [
         configure: r"^(planaria\.(member|heartbeats|heal|reply)\..+|amq\.gen.*)$",
         write: r"^(control_exchange|amq\.default|amq\.gen.*|planaria\..+)$",
         read: r"^(control_exchange|amq\.gen.*|planaria\..+)$",
-        topic_write: r"^(heartbeat|report|control|election|request|alert)\.",
+        topic_write: r"^(heartbeat|report|control|election|request|alert|heal)\.",
         topic_read: r".*",
     },
     User {
@@ -62,7 +62,7 @@ const USERS: [User; 4] = [
         configure: r"^(planaria\.(member|console|chaos|reply)\..+|amq\.gen.*)$",
         write: r"^(control_exchange|amq\.gen.*|planaria\.(member|console|chaos|reply)\..+)$",
         read: r"^(control_exchange|amq\.gen.*|planaria\.(member|console|chaos|reply)\..+|planaria\.journal)$",
-        topic_write: r"^(heartbeat|report|request|chaos)\.",
+        topic_write: r"^((heartbeat|request|chaos)\.|report\.(leave|last_words)$)",
         topic_read: r"^((control|heartbeat|report|alert|chaos)\.|request\.attack$)",
     },
     User {

@@ -4,9 +4,12 @@
 //! that. The text has no secret in it: those reach containers through `env_file`s and key volumes, which
 //! [`secrets`] makes once and `scripts/setup` hands out.
 //!
+//! [`adopt`] is the same for other people's files: `docker-compose.yml` in, an override out.
+//!
 //! Map: `stack` says which containers there are, `yaml` writes, [`definitions`] is RabbitMQ's users and
 //! topology, [`secrets`] the random part.
 
+pub mod adopt;
 pub mod definitions;
 pub mod secrets;
 mod stack;

@@ -2,13 +2,13 @@
 
 use crate::Places;
 use crate::yaml::{Node, list, map};
-use planaria_core::settings::{KEYS, Settings};
+use planaria_core::settings::{ElectionCandidates, KEYS, Settings};
 use std::collections::BTreeMap;
 
 type Given = BTreeMap<&'static str, String>;
 
 /// Where keys are mounted in every container.
-const KEYS_DIR: &str = "/run/planaria";
+pub(crate) const KEYS_DIR: &str = "/run/planaria";
 
 /// What a wrapped or plain nginx needs as root; everything else is dropped.
 /// KILL is for the monitor, which ends a child that changed its user.
@@ -84,12 +84,14 @@ impl Role {
         const MEMBER: (&str, &str) = ("MEMBER_SECRET_FILE", "member.key");
         const HEALER: (&str, &str) = ("HEALER_SECRET_FILE", "healer.key");
         const OPERATOR: (&str, &str) = ("OPERATOR_SECRET_FILE", "operator.key");
+        const LOGIN: (&str, &str) = ("CONSOLE_LOGIN_FILE", "console.login");
         const STORAGE: (&str, &str) = ("STORAGE_SECRETS_FILE", "storage.json");
         match self {
             Self::Healer => &[MEMBER, HEALER, OPERATOR],
             Self::Storage => &[MEMBER, STORAGE],
             Self::Worker => &[MEMBER],
-            Self::Console | Self::Chaos => &[MEMBER, OPERATOR],
+            Self::Console => &[MEMBER, OPERATOR, LOGIN],
+            Self::Chaos => &[MEMBER, OPERATOR],
             Self::Broker | Self::Plain => &[],
         }
     }
@@ -98,7 +100,8 @@ impl Role {
         match self {
             Self::Storage => Some("storage"),
             Self::Chaos => Some("chaos"),
-            Self::Broker | Self::Healer | Self::Worker | Self::Plain | Self::Console => None,
+            Self::Console => Some("console"),
+            Self::Broker | Self::Healer | Self::Worker | Self::Plain => None,
         }
     }
 }
@@ -107,6 +110,9 @@ impl Role {
 struct Service {
     name: String,
     role: Role,
+    /// It stands for election although its role alone would not (`ELECTION_CANDIDATES = all`): it holds
+    /// the socket and every key.
+    stands: bool,
     volumes: Vec<String>,
     ports: Vec<String>,
     environment: Vec<(String, String)>,
@@ -117,10 +123,35 @@ impl Service {
         Self {
             name: name.into(),
             role,
+            stands: false,
             volumes: Vec::new(),
             ports: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    fn keys(&self) -> Option<&'static str> {
+        if self.stands {
+            return Some("keys_all");
+        }
+        self.role.keys()
+    }
+
+    fn env_file(&self) -> Option<&'static str> {
+        if self.stands {
+            return Role::Healer.env_file();
+        }
+        self.role.env_file()
+    }
+
+    fn secret_files(&self) -> Vec<(&'static str, &'static str)> {
+        let mut files = self.role.secret_files().to_vec();
+        if self.stands {
+            files.extend(Role::Healer.secret_files());
+            files.sort_unstable();
+            files.dedup();
+        }
+        files
     }
 
     fn volume(mut self, name: impl Into<String>, path: &str) -> Self {
@@ -152,7 +183,7 @@ pub(crate) fn stack(settings: &Settings, given: &Given, places: &Places) -> Node
                 .filter(|volume| !volume.starts_with('/'));
             let named = named.filter_map(|volume| volume.split(':').next());
             named
-                .chain(service.role.keys())
+                .chain(service.keys())
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         })
@@ -210,7 +241,26 @@ fn services(settings: &Settings, places: &Places) -> Vec<Service> {
     all.push(
         Service::new("plain-1", Role::Plain).port(u32::from(settings.plain_port_base) + 1, 80),
     );
-    all.push(Service::new("console", Role::Console).port(settings.console_port.into(), 8080));
+    all.push(
+        Service::new("console", Role::Console)
+            .volume("console", "/state")
+            .env("STATE_DIR", "/state")
+            .port(settings.console_port.into(), 8080),
+    );
+    if settings.election_candidates == ElectionCandidates::All {
+        let roles = [Role::Storage, Role::Worker, Role::Console];
+        all = all
+            .into_iter()
+            .map(|mut service| {
+                service.stands = roles.contains(&service.role);
+                if service.stands {
+                    socket(service)
+                } else {
+                    service
+                }
+            })
+            .collect();
+    }
     let chaos = Service::new("chaos_monkey", Role::Chaos)
         .volume("chaos_monkey", "/state")
         .env("STATE_DIR", "/state");
@@ -238,6 +288,11 @@ fn node(service: &Service, settings: &Settings, given: &Given, places: &Places) 
             list(NGINX_CAPABILITIES.into_iter().chain(["KILL"])),
         )),
         Role::Plain => pairs.push(("cap_add", list(NGINX_CAPABILITIES))),
+        // The socket and the keys are root's; the volumes are the image's own user's.
+        Role::Storage | Role::Console if service.stands => {
+            pairs.push(("user", "0:0".into()));
+            pairs.push(("cap_add", list(["DAC_OVERRIDE"])));
+        }
         Role::Broker | Role::Healer | Role::Storage | Role::Console | Role::Chaos => {}
     }
     pairs.push(("security_opt", list(["no-new-privileges:true"])));
@@ -246,7 +301,7 @@ fn node(service: &Service, settings: &Settings, given: &Given, places: &Places) 
         Role::Broker => pairs.push(("tmpfs", list(["/tmp"]))),
         Role::Healer | Role::Storage | Role::Console | Role::Chaos => {}
     }
-    if let Some(file) = role.env_file() {
+    if let Some(file) = service.env_file() {
         pairs.push(("env_file", list([format!("{}/{file}", places.secrets)])));
     }
     let environment = environment(service, &name, settings, given);
@@ -254,7 +309,7 @@ fn node(service: &Service, settings: &Settings, given: &Given, places: &Places) 
         pairs.push(("environment", map(environment)));
     }
     let mut volumes = service.volumes.clone();
-    volumes.extend(role.keys().map(|keys| format!("{keys}:{KEYS_DIR}:ro")));
+    volumes.extend(service.keys().map(|keys| format!("{keys}:{KEYS_DIR}:ro")));
     if !volumes.is_empty() {
         pairs.push(("volumes", list(volumes)));
     }
@@ -291,7 +346,7 @@ fn environment(
         ),
     ];
     variables.extend(service.environment.iter().cloned());
-    for (key, file) in role.secret_files() {
+    for (key, file) in service.secret_files() {
         variables.push((format!("PLANARIA_{key}"), format!("{KEYS_DIR}/{file}")));
     }
     for key in KEYS {
@@ -314,8 +369,14 @@ fn labels(role: Role, settings: &Settings) -> Vec<(&'static str, String)> {
         ("planaria.group", settings.cluster_name.clone()),
         ("planaria.role", role.as_str().to_owned()),
     ];
+    let everyone = settings.election_candidates == ElectionCandidates::All;
     match role {
         Role::Healer => labels.push(("planaria.healer", "true".to_owned())),
+        // Where everyone counts as a healer, the one that breaks things does not.
+        Role::Chaos if everyone => labels.extend([
+            ("planaria.chaos", "false".to_owned()),
+            ("planaria.healer", "false".to_owned()),
+        ]),
         Role::Chaos => labels.push(("planaria.chaos", "false".to_owned())),
         Role::Broker | Role::Storage | Role::Worker | Role::Plain | Role::Console => {}
     }

@@ -1,14 +1,25 @@
-//! The console: one live page that shows the ring, its lights, the leader and the last incidents.
+//! The console: live pages that show the ring, its lights, alerts and incidents, and from which a person acts.
 //!
-//! It gives no orders: whatever acts is answered with 401. What it shows is what the leader says.
+//! It gives no orders itself: what a person asks for is a signed request to the leader. What it shows is what
+//! the leader says, what the broker's journal tells, and what it hears and measures.
 //!
-//! - [`source`] keeps the newest status: the embedded monitor's, and over HTTP the leader's own.
-//! - [`snapshot`] turns it into regions of HTML ([`page`], pure) and JSON.
-//! - [`feed`] hands the changed regions to a bounded number of browsers by server-sent events.
-//! - [`server`] has the routes and the headers; `assets/` has the style and the script.
+//! - [`source`] keeps the newest status; [`bus`] reads the journal and the heartbeats; [`scrape`] asks members
+//!   for their numbers ([`vitals`]).
+//! - [`desk`] is the one task where these come together; [`alerts`] are judged there; [`store`] keeps.
+//! - [`snapshot`] is one moment, rendered by [`page`] (pure); [`feed`] hands what changed to the browsers.
+//! - [`access`] says who may act; [`server`] has the routes and the headers; `assets/` has style and script.
+//! - [`top`] is the same for a terminal.
 
+pub mod access;
+pub mod alerts;
+pub mod bus;
+pub mod desk;
 pub mod feed;
 pub mod page;
+pub mod scrape;
 pub mod server;
 pub mod snapshot;
 pub mod source;
+pub mod store;
+pub mod top;
+pub mod vitals;

@@ -1,16 +1,29 @@
 //! Starts the console: a member of the group with a page.
 
 use clap::Parser;
-use planaria_console::{feed::Feed, server, source::Source};
+use planaria_console::access::Door;
+use planaria_console::alerts::route::Routes;
+use planaria_console::bus::{self, Bus};
+use planaria_console::desk::{Desk, Parts};
+use planaria_console::feed::Feed;
+use planaria_console::server::{self, App};
+use planaria_console::source::Source;
+use planaria_console::store::Store;
+use planaria_console::{scrape, top};
 use planaria_core::id::MemberName;
+use planaria_core::message::Verb;
+use planaria_monitor::codec::Codec;
 use planaria_monitor::config::ConfigError;
+use planaria_monitor::prometheus_client::metrics::counter::Counter;
 use planaria_monitor::{Config, Monitor, Settings, ask};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing::{error, info};
 
 /// How often the runtime says to the watchdog that it turns; well below `PULSE_TIMEOUT`.
@@ -30,6 +43,14 @@ struct Arguments {
     /// Where to listen; else 0.0.0.0 and CONSOLE_PORT.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    #[command(subcommand)]
+    command: Option<Commands>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Commands {
+    /// Show the group in this terminal: members, leader, incidents, alerts; keys to act.
+    Top(top::TopArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -52,6 +73,9 @@ fn main() -> ExitCode {
             return ExitCode::from(config_code(&error));
         }
     };
+    if let Some(Commands::Top(top)) = arguments.command {
+        return ExitCode::from(top::run(&settings, &top));
+    }
     planaria_monitor::logging::init(&settings);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -77,9 +101,15 @@ fn config_code(error: &ConfigError) -> u8 {
 async fn serve(settings: Settings, listen: Option<SocketAddr>) -> u8 {
     let address =
         listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.console_port)));
-    let port = settings.health_addr.port();
-    let config = match Config::from_settings(settings) {
+    let config = match Config::from_settings(settings.clone()) {
         Ok(config) => config,
+        Err(error) => {
+            error!(event = "start_failed", "{error}");
+            return CONFIG;
+        }
+    };
+    let routes = match Routes::from_settings(&settings) {
+        Ok(routes) => routes,
         Err(error) => {
             error!(event = "start_failed", "{error}");
             return CONFIG;
@@ -99,13 +129,15 @@ async fn serve(settings: Settings, listen: Option<SocketAddr>) -> u8 {
             return FAILED;
         }
     };
-    let ask_leader = move |leader: MemberName| async move {
-        ask::status(&format!("{leader}:{port}")).await.ok()
+    let app = match open(settings, &monitor, routes).await {
+        Ok(app) => app,
+        Err(error) => {
+            error!(event = "start_failed", "{error}");
+            return FAILED;
+        }
     };
-    let (source, snapshots) = Source::new(monitor.subscribe(), ask_leader);
-    tokio::spawn(source.run());
     info!(event = "console_started", "The page is on http://{address}");
-    let app = server::router(Feed::new(snapshots));
+    let app = server::router(app);
     let served = tokio::select! {
         served = async { axum::serve(listener, app).await } => served,
         // Open event streams end with the process; browsers come back by themselves.
@@ -123,6 +155,59 @@ async fn serve(settings: Settings, listen: Option<SocketAddr>) -> u8 {
             FAILED
         }
     }
+}
+
+/// Opens what is kept and starts the tasks.
+async fn open(settings: Settings, monitor: &Monitor, routes: Routes) -> Result<App, String> {
+    let port = settings.health_addr.port();
+    let store = Store::open(settings.state_dir.as_deref()).map_err(|error| error.to_string())?;
+    let door = Door::new(settings.console_login_file.as_deref(), store.clone())?;
+    let source = Source::new(monitor.subscribe(), move |leader: MemberName| async move {
+        ask::status(&format!("{leader}:{port}")).await.ok()
+    });
+    let codec =
+        Codec::new(planaria_monitor::config::keys(&settings).map_err(|error| error.to_string())?);
+    let (bus, heard, monkey) = Bus::new(
+        settings.clone(),
+        codec,
+        &monitor.status().node,
+        store.clone(),
+    );
+    let (scraped_in, scraped) = mpsc::channel(64);
+    let (orders_in, orders) = mpsc::channel(64);
+    let parts = Parts {
+        source,
+        store: store.clone(),
+        routes: routes.clone(),
+        heard,
+        scraped,
+        orders,
+        settings,
+    };
+    let (desk, snapshots) = Desk::new(parts).await.map_err(|error| error.to_string())?;
+    tokio::spawn(bus.run());
+    tokio::spawn(scrape::run(snapshots.clone(), port, scraped_in));
+    tokio::spawn(routes.run(store.clone()));
+    tokio::spawn(desk.run());
+    let asked = monitor.clone();
+    Ok(App {
+        feed: Feed::new(snapshots),
+        store,
+        door: Arc::new(door),
+        orders: orders_in,
+        ask: Arc::new(move |verb| {
+            let (monitor, monkey) = (asked.clone(), monkey.clone());
+            Box::pin(async move {
+                if matches!(verb, Verb::Attack { .. }) {
+                    bus::ask(&monkey, verb).await
+                } else {
+                    monitor.request(verb).await
+                }
+            })
+        }),
+        requests: Counter::default(),
+        refused: Counter::default(),
+    })
 }
 
 async fn pulses(monitor: &Monitor) {

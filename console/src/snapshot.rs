@@ -1,11 +1,16 @@
 //! One moment of the group, ready to be shown: HTML by region, and JSON.
 
+use crate::alerts::{Record, cut};
 use crate::page;
+use crate::store::journal::Told;
+use crate::vitals::Vitals;
 use planaria_core::id::MemberName;
-use planaria_core::message::{Incident, MemberState};
+use planaria_core::message::{AttackStage, AttackTold, Incident, MemberState};
 use planaria_core::status::Status;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What is known, and how fresh it is.
 #[derive(Clone, Debug, Serialize)]
@@ -21,8 +26,127 @@ pub struct Known {
     pub stale_since_ms: Option<u64>,
 }
 
+/// What the console itself keeps and measures.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    /// Alerts, gravest first; the resolved ones after them.
+    pub alerts: Vec<Record>,
+    /// Incidents, newest first, at most [`INCIDENTS_SHOWN`].
+    pub incidents: Vec<Told>,
+    /// Attacks, newest first.
+    pub attacks: Vec<Attack>,
+    /// How each member does.
+    pub vitals: Vitals,
+    /// How often a member says that it lives.
+    pub interval: Duration,
+    /// Restarts that are allowed in a window.
+    pub restart_limit: u32,
+}
+
+/// Incidents that the page can show and filter.
+pub const INCIDENTS_SHOWN: usize = 200;
+
+/// An attack of the chaos monkey, or one that it declined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attack {
+    /// When it was begun, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Its id, which the healers' events repeat; empty where it was declined.
+    pub id: String,
+    /// What was done.
+    pub fault: String,
+    /// To whom.
+    pub target: String,
+    /// How far it is.
+    pub stage: AttackStage,
+    /// What the monkey said last of it.
+    pub text: String,
+    /// When that was, in milliseconds since 1970.
+    pub told_ms: u64,
+    /// Until when the monkey takes it back at the latest, in milliseconds since 1970, where it is under way.
+    pub until_ms: Option<u64>,
+    /// Its end is overdue: the monkey went away, or could not tell.
+    pub overdue: bool,
+}
+
+/// Attacks that the page shows.
+pub const ATTACKS_SHOWN: usize = 40;
+/// So long after its time an attack's end should have been told.
+const OVERDUE_MS: u64 = 60_000;
+
+impl Attack {
+    /// Of its first word.
+    #[must_use]
+    pub fn of(told: &AttackTold) -> Self {
+        let mut attack = Self {
+            at_ms: told.at_ms,
+            id: cut(&told.id),
+            fault: cut(&told.fault),
+            target: cut(&told.target),
+            stage: told.stage,
+            text: String::new(),
+            told_ms: told.at_ms,
+            until_ms: None,
+            overdue: false,
+        };
+        attack.hear(told);
+        attack
+    }
+
+    fn hear(&mut self, told: &AttackTold) {
+        self.stage = told.stage;
+        self.text = cut(&told.text);
+        self.told_ms = told.at_ms;
+        self.overdue = false;
+        let within = told.within_ms.filter(|_| self.runs());
+        self.until_ms = within.map(|within| told.at_ms.saturating_add(within));
+    }
+
+    /// It is under way.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        matches!(self.stage, AttackStage::Begun | AttackStage::Injected) && !self.overdue
+    }
+}
+
+/// Takes news of an attack into the list, newest first.
+pub fn hear_attack(attacks: &mut Vec<Attack>, told: &AttackTold) {
+    let known = attacks.iter_mut().find(|attack| {
+        !attack.id.is_empty() && attack.id == told.id && told.stage != AttackStage::Begun
+    });
+    match known {
+        // News may come in another order than it happened: what is over stays over.
+        Some(attack) if told.at_ms >= attack.told_ms || attack.runs() => attack.hear(told),
+        Some(_) => {}
+        None => {
+            let at = attacks.partition_point(|attack| attack.at_ms > told.at_ms);
+            attacks.insert(at, Attack::of(told));
+            attacks.truncate(ATTACKS_SHOWN);
+        }
+    }
+}
+
+/// Calls those overdue whose end should have been told by now.
+pub fn age_attacks(attacks: &mut [Attack], now_ms: u64) {
+    for attack in attacks.iter_mut().filter(|attack| attack.runs()) {
+        let until = attack.until_ms.unwrap_or(attack.told_ms);
+        attack.overdue = now_ms > until.saturating_add(OVERDUE_MS);
+    }
+}
+
+/// A part of the page as it looks now.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// Its HTML.
+    pub html: Arc<str>,
+    /// The same as a JSON string, made once for all browsers.
+    pub json: Arc<str>,
+    /// The moment since which it looks so.
+    pub since: u64,
+}
+
 /// The regions of the page, by the id of their element.
-pub type Regions = BTreeMap<&'static str, String>;
+pub type Regions = BTreeMap<&'static str, Region>;
 
 /// A moment, rendered.
 #[derive(Clone, Debug)]
@@ -31,6 +155,8 @@ pub struct Snapshot {
     pub seq: u64,
     /// The facts.
     pub known: Known,
+    /// What the console adds.
+    pub board: Arc<Board>,
     /// The HTML of each region.
     pub regions: Regions,
 }
@@ -38,21 +164,51 @@ pub struct Snapshot {
 impl Snapshot {
     /// Renders a moment.
     #[must_use]
-    pub fn new(seq: u64, known: Known) -> Self {
-        let regions = page::regions(&known);
+    pub fn new(seq: u64, known: Known, board: Arc<Board>) -> Self {
+        let regions = page::regions(&known, &board)
+            .into_iter()
+            .map(|(name, html)| (name, region(seq, html)))
+            .collect();
         Self {
             seq,
             known,
+            board,
             regions,
         }
     }
 
     /// Renders the moment after this one.
     #[must_use]
-    pub fn then(&self, known: Known) -> Self {
-        let mut next = Self::new(self.seq, known);
-        next.seq += u64::from(next.regions != self.regions);
-        next
+    pub fn then(&self, known: Known, board: Arc<Board>) -> Self {
+        let next = self.seq + 1;
+        let mut seq = self.seq;
+        let regions = page::regions(&known, &board)
+            .into_iter()
+            .map(|(name, html)| {
+                let old = self.regions.get(name).filter(|old| *old.html == *html);
+                let now = old.cloned().unwrap_or_else(|| {
+                    seq = next;
+                    region(next, html)
+                });
+                (name, now)
+            })
+            .collect();
+        Self {
+            seq,
+            known,
+            board,
+            regions,
+        }
+    }
+}
+
+fn region(since: u64, html: String) -> Region {
+    // A string always has a JSON form.
+    let json = serde_json::to_string(&html).unwrap_or_default();
+    Region {
+        html: html.into(),
+        json: json.into(),
+        since,
     }
 }
 
@@ -157,11 +313,12 @@ pub struct Recovery {
 
 /// How fast those that were healed came back; `None` where nothing had to be healed.
 #[must_use]
-pub fn recovery(status: &Status) -> Option<Recovery> {
+pub fn recovery(board: &Board) -> Option<Recovery> {
     let sorted = |measure: fn(&Incident) -> u64| {
-        let mut times: Vec<u64> = status
+        let mut times: Vec<u64> = board
             .incidents
             .iter()
+            .map(|told| &told.incident)
             .filter(|incident| page::incidents::is_healed(incident))
             .map(measure)
             .collect();
@@ -185,6 +342,51 @@ mod tests {
     use super::*;
     use crate::page::fixture;
 
+    fn told(id: &str, stage: AttackStage, at_ms: u64) -> AttackTold {
+        AttackTold {
+            id: id.to_owned(),
+            request: None,
+            fault: "pause".to_owned(),
+            target: "worker-1".to_owned(),
+            stage,
+            text: format!("{stage:?}"),
+            at_ms,
+            within_ms: Some(30_000),
+        }
+    }
+
+    #[test]
+    fn an_attack_runs_until_its_end_is_told() {
+        let mut attacks = Vec::new();
+        hear_attack(&mut attacks, &told("a", AttackStage::Begun, 1000));
+        hear_attack(&mut attacks, &told("b", AttackStage::Begun, 2000));
+        hear_attack(&mut attacks, &told("a", AttackStage::Injected, 2500));
+        assert_eq!(
+            (attacks[1].runs(), attacks[1].until_ms),
+            (true, Some(32_500))
+        );
+        hear_attack(&mut attacks, &told("a", AttackStage::Healed, 5000));
+        hear_attack(&mut attacks, &told("", AttackStage::Declined, 6000));
+        hear_attack(&mut attacks, &told("", AttackStage::Declined, 7000));
+        let seen: Vec<(&str, bool)> = attacks
+            .iter()
+            .map(|attack| (attack.id.as_str(), attack.runs()))
+            .collect();
+        assert_eq!(seen, [("", false), ("", false), ("b", true), ("a", false)]);
+        // An earlier word that comes late does not wake it again.
+        hear_attack(&mut attacks, &told("a", AttackStage::Injected, 2400));
+        assert_eq!(attacks[3].stage, AttackStage::Healed);
+    }
+
+    #[test]
+    fn an_end_that_nobody_told_is_called_overdue() {
+        let mut attacks = vec![Attack::of(&told("a", AttackStage::Begun, 1000))];
+        age_attacks(&mut attacks, 80_000);
+        assert!(attacks[0].runs());
+        age_attacks(&mut attacks, 100_000);
+        assert!(!attacks[0].runs() && attacks[0].overdue);
+    }
+
     #[test]
     fn the_sentence_says_who_is_not_well() {
         let known = fixture::known();
@@ -197,25 +399,29 @@ mod tests {
 
     #[test]
     fn a_moment_that_looks_the_same_has_the_same_number() {
-        let first = Snapshot::new(3, fixture::known());
+        let board = Arc::new(Board::default());
+        let first = Snapshot::new(3, fixture::known(), Arc::clone(&board));
         let mut known = fixture::known();
         known.status.heartbeats += 1;
-        let second = first.then(known.clone());
+        let second = first.then(known.clone(), Arc::clone(&board));
         known.status.term += 1;
-        assert_eq!((second.seq, second.then(known).seq), (3, 4));
+        let third = second.then(known, board);
+        assert_eq!((second.seq, third.seq), (3, 4));
+        assert_eq!(
+            (third.regions["facts"].since, third.regions["members"].since),
+            (4, 3)
+        );
     }
 
     #[test]
     fn recovery_counts_what_was_healed() {
-        let known = fixture::known();
+        let board = fixture::board();
         let expected = Recovery {
             running: 201,
             healthy: 323,
             worst: 1434,
         };
-        assert_eq!(recovery(&known.status), Some(expected));
-        let mut none = known.status;
-        none.incidents.clear();
-        assert_eq!(recovery(&none), None);
+        assert_eq!(recovery(&board), Some(expected));
+        assert_eq!(recovery(&Board::default()), None);
     }
 }

@@ -1,24 +1,23 @@
 //! Where the facts come from: the embedded monitor hears the leader's beat; incidents and alerts are
 //! the leader's own and are asked of it over HTTP.
 
-use crate::snapshot::{Known, Snapshot};
+use crate::snapshot::Known;
+use crate::store::now_ms;
 use planaria_core::id::MemberName;
-use planaria_core::message::Incident;
+use planaria_core::message::{Incident, MemberState};
 use planaria_core::status::{INCIDENTS_KEPT, Status};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How often the leader is asked. It answers within a millisecond from memory.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// No two moments follow each other faster: a browser redraws no more often than a person looks.
-const DRAW_EVERY: Duration = Duration::from_millis(100);
 /// Words of the leader older than this are not used.
 const ANSWER_GOOD_FOR: Duration = Duration::from_secs(4);
 
-/// Keeps the newest moment; call [`Source::run`] on a task.
+/// The newest facts of the group, from whoever has them.
 pub struct Source {
     own: watch::Receiver<Arc<Status>>,
     /// What the leader answered last, and when.
@@ -26,7 +25,6 @@ pub struct Source {
     /// Incidents of all leaders so far, newest first, at most [`INCIDENTS_KEPT`].
     history: Vec<Incident>,
     stale_since_ms: Option<u64>,
-    out: watch::Sender<Arc<Snapshot>>,
     asking: watch::Receiver<Option<Status>>,
     leader: watch::Sender<Option<MemberName>>,
 }
@@ -35,54 +33,35 @@ impl Source {
     /// Starts from the embedded monitor's status. `ask` is given the leader's name and answers with
     /// its status; its task runs until the source is dropped.
     #[must_use]
-    pub fn new<A, F>(
-        own: watch::Receiver<Arc<Status>>,
-        ask: A,
-    ) -> (Self, watch::Receiver<Arc<Snapshot>>)
+    pub fn new<A, F>(own: watch::Receiver<Arc<Status>>, ask: A) -> Self
     where
         A: Fn(MemberName) -> F + Send + Sync + 'static,
         F: Future<Output = Option<Status>> + Send + 'static,
     {
-        let first = (**own.borrow()).clone();
-        let known = merge(&first, None, None, &[]);
-        // Numbers go on from the time, so that a browser that returns after a restart of the console
-        // never has a number that means another moment.
-        let (out, snapshots) = watch::channel(Arc::new(Snapshot::new(now_ms(), known)));
-        let (leader, leaders) = watch::channel(first.leader);
+        let first = own.borrow().leader.clone();
+        let (leader, leaders) = watch::channel(first);
         let (answers, asking) = watch::channel(None);
-        tokio::spawn(ask_on(leaders, answers, ask));
-        (
-            Self {
-                own,
-                answer: None,
-                stale_since_ms: None,
-                history: Vec::new(),
-                out,
-                asking,
-                leader,
-            },
-            snapshots,
-        )
-    }
-
-    /// Draws a new moment whenever something changed, until the monitor is gone.
-    pub async fn run(mut self) {
-        loop {
-            self.draw();
-            tokio::time::sleep(DRAW_EVERY).await;
-            let end = tokio::select! {
-                changed = self.own.changed() => changed.is_err(),
-                Ok(()) = self.asking.changed() => false,
-                // Ages grow without any news.
-                () = tokio::time::sleep(ASK_EVERY) => false,
-            };
-            if end {
-                return;
-            }
+        tokio::spawn(ask_on(leaders, own.clone(), answers, ask));
+        Self {
+            own,
+            answer: None,
+            stale_since_ms: None,
+            history: Vec::new(),
+            asking,
+            leader,
         }
     }
 
-    fn draw(&mut self) {
+    /// Returns when there may be something new; false when the monitor is gone.
+    pub async fn changed(&mut self) -> bool {
+        tokio::select! {
+            changed = self.own.changed() => changed.is_ok(),
+            Ok(()) = self.asking.changed() => true,
+        }
+    }
+
+    /// What is known now.
+    pub fn known(&mut self) -> Known {
         let own = Arc::clone(&self.own.borrow_and_update());
         let leader = own.leader.clone();
         self.leader.send_if_modified(|old| {
@@ -112,19 +91,20 @@ impl Source {
         let mut known = merge(&own, fresh, old, &self.history);
         known.stale = self.stale_since_ms.is_some();
         known.stale_since_ms = self.stale_since_ms;
-        let next = self.out.borrow().then(known);
-        self.out.send_replace(Arc::new(next));
+        known
     }
 }
 
 async fn ask_on<A, F>(
     mut leaders: watch::Receiver<Option<MemberName>>,
+    mut own: watch::Receiver<Arc<Status>>,
     answers: watch::Sender<Option<Status>>,
     ask: A,
 ) where
     A: Fn(MemberName) -> F + Send + Sync,
     F: Future<Output = Option<Status>> + Send,
 {
+    let mut seen = states(&own.borrow_and_update());
     loop {
         let leader = leaders.borrow_and_update().clone();
         if let Some(leader) = leader
@@ -134,12 +114,38 @@ async fn ask_on<A, F>(
         }
         tokio::select! {
             changed = leaders.changed() => if changed.is_err() { return },
+            // What the beat says has its story at the leader: not asked for a second later.
+            () = stirred(&mut own, &mut seen) => {}
             () = tokio::time::sleep(ASK_EVERY) => {}
         }
         if answers.is_closed() {
             return;
         }
     }
+}
+
+/// How everyone stands, without the ages that grow all the time.
+fn states(status: &Status) -> Vec<(MemberName, MemberState)> {
+    let members = status.members.iter();
+    members
+        .map(|member| (member.name.clone(), member.state))
+        .collect()
+}
+
+/// Returns when somebody stands otherwise than was seen.
+async fn stirred(
+    own: &mut watch::Receiver<Arc<Status>>,
+    seen: &mut Vec<(MemberName, MemberState)>,
+) {
+    while own.changed().await.is_ok() {
+        let now = states(&own.borrow_and_update());
+        if now != *seen {
+            *seen = now;
+            return;
+        }
+    }
+    // The monitor is gone; the others of the select go on.
+    std::future::pending::<()>().await;
 }
 
 /// The leader's fresh words where there are any and they are of no older term, the embedded monitor's
@@ -184,13 +190,6 @@ fn join(newer: &[Incident], older: &[Incident]) -> Vec<Incident> {
     all
 }
 
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +207,35 @@ mod tests {
         status.incidents.clear();
         status.alerts.clear();
         status
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_state_asks_the_leader_at_once() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let (say, hear) = watch::channel(Arc::new(own()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let _source = Source::new(hear, move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            async { None }
+        });
+        let moment = Duration::from_millis(10);
+        tokio::time::sleep(moment).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let mut older = own();
+        older.heartbeats += 1;
+        say.send_replace(Arc::new(older));
+        tokio::time::sleep(moment).await;
+        assert_eq!(
+            asked.load(Ordering::Relaxed),
+            1,
+            "ages and counts are no news"
+        );
+        let mut other = own();
+        other.members[0].state = MemberState::Suspect;
+        say.send_replace(Arc::new(other));
+        tokio::time::sleep(moment).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 
     #[test]
@@ -252,22 +280,13 @@ mod tests {
         let mut silent = own();
         silent.leader = None;
         let (send, receive) = watch::channel(Arc::new(silent));
-        let (source, mut snapshots) = Source::new(receive, |_| async { None });
-        tokio::spawn(source.run());
-        let stale = snapshots
-            .wait_for(|snapshot| snapshot.known.stale)
-            .await
-            .unwrap()
-            .regions["freshness"]
-            .clone();
-        assert!(stale.contains("stale since"), "{stale}");
+        let mut source = Source::new(receive, |_| async { None });
+        let stale = source.known();
+        assert!(stale.stale && stale.stale_since_ms.is_some());
         send.send_replace(Arc::new(own()));
-        let live = snapshots
-            .wait_for(|snapshot| !snapshot.known.stale)
-            .await
-            .unwrap()
-            .regions["freshness"]
-            .clone();
-        assert!(live.contains("live"), "{live}");
+        assert!(source.changed().await);
+        assert!(!source.known().stale);
+        drop(send);
+        assert!(!source.changed().await);
     }
 }

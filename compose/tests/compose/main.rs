@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test says so by a panic")]
 
+mod adopt;
+
 use planaria_compose::secrets::Secrets;
 use planaria_compose::{Places, generate};
 use planaria_core::settings::{Sources, reference};
@@ -41,6 +43,31 @@ fn the_root_config_is_the_reference() {
 fn the_default_stack() {
     let text = generate(&sources(&reference()), &Places::default()).unwrap();
     golden(&here("tests/golden/default.yml"), &text);
+}
+
+#[test]
+fn where_all_stand_for_election_all_have_the_socket_and_the_keys() {
+    let text = "ELECTION_CANDIDATES = all\nHEALERS = 1\nSTORAGE_NODES = 1\nREPLICATION_FACTOR = 1\n\
+                WRITE_QUORUM = 1\nWORKERS = 1\n";
+    let text = generate(&sources(text), &Places::default()).unwrap();
+    golden(&here("tests/golden/all.yml"), &text);
+    let service = |name: &str| {
+        let (_, rest) = text.split_once(&format!("\n  {name}:\n")).unwrap();
+        rest.split("\n  ")
+            .take_while(|part| part.starts_with(' '))
+            .collect::<String>()
+    };
+    for name in ["worker-1", "storage-node-1", "console"] {
+        let it = service(name);
+        assert!(
+            it.contains("docker.sock:/var/run/docker.sock"),
+            "{name}: {it}"
+        );
+        assert!(it.contains("PLANARIA_HEALER_SECRET_FILE"), "{name}: {it}");
+        assert!(it.contains("keys_all:/run/planaria:ro"), "{name}: {it}");
+    }
+    let plain = service("plain-1");
+    assert!(!plain.contains("docker.sock"), "{plain}");
 }
 
 #[test]
@@ -153,6 +180,36 @@ fn secrets_are_made_once_and_only_for_their_owner() {
 
     fs::write(root.join("secrets.json"), "{").unwrap();
     assert!(format!("{:#}", Secrets::ensure(&root).unwrap_err()).contains("is damaged"));
+}
+
+#[test]
+fn an_adopted_stacks_secrets_are_fewer_and_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join(".planaria");
+    let first = Secrets::ensure_adopted(&root, "shop-planaria-rabbitmq").unwrap();
+    let text = fs::read_to_string(root.join("secrets.json")).unwrap();
+    assert_eq!(Secrets::ensure_adopted(&root, "other").unwrap(), first);
+    assert_eq!(fs::read_to_string(root.join("secrets.json")).unwrap(), text);
+    assert_eq!(first.get("storage_secret_key"), "");
+    let users = fs::read_to_string(root.join("member.env")).unwrap();
+    assert!(
+        users.contains("@other:5672"),
+        "the address follows: {users}"
+    );
+    assert!(!users.contains(first.get("healer_password")), "{users}");
+    let mut files = Vec::new();
+    walk(&root, &mut files);
+    for path in &files {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{}", path.display());
+    }
+    let members: Vec<_> = fs::read_dir(root.join("volumes/keys_member"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(members, ["member.key"], "orders are the healers'");
+    assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
 }
 
 fn walk(path: &Path, found: &mut Vec<PathBuf>) {

@@ -3,7 +3,8 @@
 use crate::snapshot::Known;
 use planaria_core::id::{BootId, ContainerId, Incarnation, MemberName};
 use planaria_core::message::{
-    Alert, Incident, IncidentOutcome, MemberState, MemberView, RestartReason, Severity,
+    Alert, AttackStage, AttackTold, Incident, IncidentOutcome, MemberState, MemberView,
+    RestartReason, Severity,
 };
 use planaria_core::status::{BrokerState, EngineState, Status};
 use std::collections::BTreeMap;
@@ -24,6 +25,9 @@ fn member(text: &str, state: MemberState, heard: Option<u64>, why: &str) -> Memb
         candidate: text.starts_with("healer"),
         healer: text.starts_with("healer"),
         why: why.to_owned(),
+        held: false,
+        skew_ms: None,
+        pulse_age_ms: None,
     }
 }
 
@@ -48,6 +52,11 @@ fn incident(
         start_ms: Some(phases[2]),
         healthy_ms: Some(phases[3]),
         outcome,
+        action: String::new(),
+        exit_code: None,
+        oom: false,
+        restarts: 0,
+        at_ms: None,
         notes: BTreeMap::new(),
     }
 }
@@ -161,6 +170,7 @@ pub(crate) fn known() -> Known {
         broker: BrokerState::Connected,
         docker: EngineState::Connected,
         held: Vec::new(),
+        fences: Vec::new(),
         incidents,
         alerts,
         tickets: 1,
@@ -175,5 +185,123 @@ pub(crate) fn known() -> Known {
         status,
         stale: false,
         stale_since_ms: None,
+    }
+}
+
+/// An alert as the book has it.
+pub(crate) fn alert(severity: Severity, kind: &str, whom: &str) -> crate::alerts::Record {
+    crate::alerts::Record {
+        id: 7,
+        root: format!("{kind}:{whom}"),
+        kind: kind.to_owned(),
+        severity,
+        name: Some(whom.to_owned()),
+        text: format!("{whom} is in trouble; look at docker logs {whom}."),
+        state: crate::alerts::State::Open,
+        active: true,
+        opened_ms: 1_700_000_000_000,
+        updated_ms: 1_700_000_000_000,
+        ended_ms: None,
+        count: 1,
+        members: Vec::new(),
+        history: Vec::new(),
+        silenced_until_ms: None,
+    }
+}
+
+/// What the console adds on that day.
+pub(crate) fn board() -> crate::snapshot::Board {
+    use crate::vitals::{Storage, Vitals};
+    use std::time::Duration;
+    const NOW_MS: u64 = 1_700_000_000_000;
+    let mut vitals = Vitals::default();
+    for (index, member) in known().status.members.iter().enumerate() {
+        let Some(vital) = vitals.of(member.name.as_str()) else {
+            continue;
+        };
+        let mut at = 0;
+        for beat in 0..120_u64 {
+            at += 1_990 + beat * 7 % 23;
+            vital.heard(Duration::from_millis(at), 1, 40, at / 1000);
+        }
+        vital.latency_ms = Some(2 + index as u64);
+        if member.name.as_str().starts_with("storage") {
+            vital.storage = Some(Storage {
+                chunks: 1200,
+                owed: 14,
+                bytes: 1200 << 20,
+                free: 9000 << 20,
+                in_sync: index != 4,
+                zone: Some(if index == 3 { "north" } else { "south" }.to_owned()),
+                states: BTreeMap::from([("healthy".to_owned(), 3586), ("degraded".to_owned(), 14)]),
+                more: BTreeMap::new(),
+            });
+        }
+    }
+    let incidents = known()
+        .status
+        .incidents
+        .into_iter()
+        .enumerate()
+        .map(|(index, incident)| crate::store::journal::Told {
+            at_ms: NOW_MS - 600_000 * index as u64,
+            incident,
+        })
+        .collect();
+    let mut folded = alert(Severity::Critical, "broker_down", "rabbitmq");
+    folded.id = 8;
+    folded.members.push(crate::alerts::Folded {
+        root: "member_silent:worker-1".to_owned(),
+        name: Some("worker-1".to_owned()),
+        text: "worker-1 is not heard.".to_owned(),
+        at_ms: NOW_MS,
+    });
+    folded.tell(NOW_MS, "console", "opened", "RabbitMQ does not answer.");
+    crate::snapshot::Board {
+        alerts: vec![folded, alert(Severity::Low, "unwitnessed", "worker-2")],
+        incidents,
+        attacks: [
+            (
+                "a1",
+                "pause",
+                "worker-2",
+                AttackStage::Injected,
+                "worker-2 is out by pause, 0.08 s after the trigger",
+                0,
+            ),
+            (
+                "",
+                "kill",
+                "",
+                AttackStage::Declined,
+                "healer-1 is still starting; at most 1 may be sick at once",
+                30_000,
+            ),
+            (
+                "a0",
+                "kill",
+                "worker-1",
+                AttackStage::Healed,
+                "worker-1 is back after 0.32 s (running after 0.24 s)",
+                90_000,
+            ),
+        ]
+        .into_iter()
+        .map(|(id, fault, target, stage, text, ago)| {
+            crate::snapshot::Attack::of(&AttackTold {
+                id: id.to_owned(),
+                request: None,
+                fault: fault.to_owned(),
+                target: target.to_owned(),
+                stage,
+                text: text.to_owned(),
+                at_ms: NOW_MS - ago,
+                within_ms: Some(30_000),
+            })
+        })
+        .collect(),
+        vitals,
+        interval: Duration::from_secs(2),
+        restart_limit: 5,
     }
 }

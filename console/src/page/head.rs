@@ -1,7 +1,7 @@
 //! The head: logo, freshness, and the row of facts.
 
 use super::span;
-use crate::snapshot::{Known, Light, recovery};
+use crate::snapshot::{Board, Known, Light, recovery};
 use maud::{Markup, html};
 use planaria_core::status::{BrokerState, EngineState};
 
@@ -21,25 +21,14 @@ pub(super) fn logo() -> Markup {
 pub(super) fn freshness(known: &Known) -> Markup {
     html! {
         @match known.stale_since_ms.filter(|_| known.stale) {
-            Some(since) => { span.dot.warn {} "stale since " time data-ms=(since) { (clock(since)) } }
+            Some(since) => { span.dot.warn {} "stale since " (super::time(since)) }
             None => { span.dot.good {} "live" }
         }
     }
 }
 
-/// `13:05:10 UTC`.
-fn clock(ms: u64) -> String {
-    let seconds = ms / 1000 % 86_400;
-    format!(
-        "{:02}:{:02}:{:02} UTC",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
-}
-
 /// The row of facts.
-pub(super) fn facts(known: &Known) -> Markup {
+pub(super) fn facts(known: &Known, board: &Board) -> Markup {
     let status = &known.status;
     let well = status
         .members
@@ -47,7 +36,7 @@ pub(super) fn facts(known: &Known) -> Markup {
         .filter(|member| Light::of(member.state) == Light::Good)
         .count();
     let all = status.members.len();
-    let members = if all == 0 {
+    let members = if all == 0 || known.stale {
         Light::Off
     } else if well == all {
         Light::Good
@@ -65,7 +54,7 @@ pub(super) fn facts(known: &Known) -> Markup {
         EngineState::None => ("unknown", Light::Off),
     };
     html! {
-        (fact("Members well", &format!("{well} / {all}"), members, None))
+        (fact("Members well", &format!("{well} / {all}"), members, known.stale.then_some("as they were heard last")))
         (fact(
             "Leader",
             status.leader.as_ref().map_or("nobody", |leader| leader.as_str()),
@@ -75,7 +64,7 @@ pub(super) fn facts(known: &Known) -> Markup {
         (fact("Broker", broker, broker_light, Some("RabbitMQ")))
         (fact("Engine", docker, docker_light, Some("Docker, as the leader sees it")))
         (fact("Healing now", &status.tickets.to_string(), if status.tickets == 0 { Light::Good } else { Light::Busy }, Some("tickets open")))
-        @match recovery(status) {
+        @match recovery(board) {
             Some(times) => (fact(
                 "Back after",
                 &span(times.running),

@@ -1,12 +1,15 @@
 //! The last healings, each with its phases in milliseconds.
 
-use super::span;
-use crate::snapshot::Known;
+use super::{segment, span, time};
+use crate::snapshot::{Board, INCIDENTS_SHOWN};
+use crate::store::journal::Told;
 use maud::{Markup, html};
 use planaria_core::message::{Incident, IncidentOutcome, RestartReason};
 
-/// What fits beside the ring; the rest is in the JSON.
-const SHOWN_MAX: usize = 12;
+/// What fits beside the ring; the timeline has the rest.
+const SHOWN_MAX: usize = 4;
+/// Characters of the evidence: it quotes what a container said.
+const EVIDENCE_MAX: usize = 400;
 /// The bar's length in its own units.
 const BAR: u64 = 1000;
 /// A phase is at least this long in the bar, so that a few milliseconds can be seen.
@@ -49,16 +52,55 @@ fn phases(incident: &Incident) -> Vec<(&'static str, u64)> {
         .collect()
 }
 
-/// The list, newest first.
-pub(super) fn incidents(known: &Known) -> Markup {
-    let incidents = &known.status.incidents;
-    if incidents.is_empty() {
+/// The newest, beside the ring.
+pub(super) fn short(board: &Board) -> Markup {
+    if board.incidents.is_empty() {
         return html! { p.empty { "No incident yet. Try " code { "docker kill worker-1" } "." } };
     }
+    html! {
+        (list(board.incidents.iter().take(SHOWN_MAX)))
+        @if board.incidents.len() > SHOWN_MAX { p.note { a href="/incidents" { "All incidents" } } }
+    }
+}
+
+/// Those of one name.
+pub(super) fn of(board: &Board, name: &str, most: usize) -> Markup {
+    let mut own = board
+        .incidents
+        .iter()
+        .filter(|told| told.incident.name == name)
+        .take(most)
+        .peekable();
+    if own.peek().is_none() {
+        return html! { p.empty { "None is remembered." } };
+    }
+    list(own)
+}
+
+/// All that the page knows; the script filters them.
+pub(super) fn timeline(board: &Board) -> Markup {
+    if board.incidents.is_empty() {
+        return html! { p.empty { "No incident yet. Try " code { "docker kill worker-1" } "." } };
+    }
+    html! {
+        (list(board.incidents.iter()))
+        p #nothing-left .empty hidden { "No incident fits the filter." }
+        @if board.incidents.len() >= INCIDENTS_SHOWN { p.note { "The newest " (INCIDENTS_SHOWN) "; older ones: " code { "/api/v1/incidents?before_ms=…" } } }
+    }
+}
+
+/// The field that filters the timeline.
+pub(super) fn filter() -> Markup {
+    html! {
+        p.field { label for="filter" { "Filter" } input #filter type="search" placeholder="a name, a reason, an outcome" autocomplete="off" spellcheck="false"; }
+    }
+}
+
+fn list<'a>(incidents: impl Iterator<Item = &'a Told>) -> Markup {
+    let incidents: Vec<&Told> = incidents.collect();
     let longest = incidents
         .iter()
-        .take(SHOWN_MAX)
-        .map(total)
+        .map(|told| total(&told.incident))
         .max()
         .unwrap_or(1)
         .max(1);
@@ -66,18 +108,33 @@ pub(super) fn incidents(known: &Known) -> Markup {
         p.phases-key aria-hidden="true" {
             @for phase in ["detect", "order", "start", "healthy"] { span.key.(phase) { (phase) } " " }
         }
-        ol.incidents { @for incident in incidents.iter().take(SHOWN_MAX) { (one(incident, longest)) } }
-        @if incidents.len() > SHOWN_MAX { p.note { "and " (incidents.len() - SHOWN_MAX) " older ones" } }
+        ol.incidents { @for told in incidents { (one(told, longest)) } }
     }
 }
 
-fn one(incident: &Incident, longest: u64) -> Markup {
+/// One incident on a page of its own.
+pub(super) fn whole(told: &Told) -> Markup {
+    html! {
+        ol.incidents { (one(told, total(&told.incident).max(1))) }
+        dl.facts-list {
+            dt { "Told at" } dd { (time(told.at_ms)) }
+            dt { "Container" } dd { code { (told.incident.container.0.chars().take(12).collect::<String>()) } }
+            dt { "Id" } dd { code { (told.incident.id) } }
+        }
+        p { a href=(format!("/members/{}", segment(&told.incident.name))) { "Look at " bdi { (told.incident.name) } } }
+    }
+}
+
+fn one(told: &Told, longest: u64) -> Markup {
+    let incident = &told.incident;
     let phases = phases(incident);
+    let evidence: String = incident.evidence.chars().take(EVIDENCE_MAX).collect();
     html! {
         li.incident.(class(incident.outcome)) data-key=(incident.id) {
             p.incident-head {
-                strong { (incident.name) } " " (reason(incident.reason)) " "
-                span.chip { (outcome(incident.outcome)) }
+                a.plain href=(format!("/incidents/{}", segment(&incident.id))) { strong dir="auto" { (incident.name) } } " " (reason(incident.reason)) " "
+                span.chip { (outcome(incident.outcome)) } " "
+                span.when { (time(told.at_ms)) }
                 @if is_healed(incident) && !phases.is_empty() { span.total { (span(running(incident))) @if incident.healthy_ms.is_some() { small { " healthy " (span(total(incident))) } } } }
             }
             @if !phases.is_empty() {
@@ -88,10 +145,10 @@ fn one(incident: &Incident, longest: u64) -> Markup {
                 } }
             }
             p.evidence {
-                (incident.evidence)
+                bdi { (evidence) }
                 " · by " (incident.by.as_str())
                 @if incident.term > 0 { ", term " (incident.term) }
-                @for (key, value) in &incident.notes { " · " (key) ": " (value) }
+                @for (key, value) in &incident.notes { " · " bdi { (key) } ": " bdi { (value) } }
             }
         }
     }
@@ -124,21 +181,22 @@ fn class(outcome: IncidentOutcome) -> &'static str {
         IncidentOutcome::Healed | IncidentOutcome::HealedByEngine => "good",
         IncidentOutcome::Refused => "off",
         IncidentOutcome::Failed => "warn",
-        IncidentOutcome::Quarantined => "bad",
+        IncidentOutcome::Quarantined | IncidentOutcome::LeftDown => "bad",
     }
 }
 
-fn outcome(outcome: IncidentOutcome) -> &'static str {
+pub(crate) fn outcome(outcome: IncidentOutcome) -> &'static str {
     match outcome {
         IncidentOutcome::Healed => "healed",
         IncidentOutcome::HealedByEngine => "healed by Docker",
         IncidentOutcome::Refused => "left alone",
         IncidentOutcome::Failed => "not healed",
         IncidentOutcome::Quarantined => "quarantined",
+        IncidentOutcome::LeftDown => "left down, as its label says",
     }
 }
 
-fn reason(reason: RestartReason) -> &'static str {
+pub(crate) fn reason(reason: RestartReason) -> &'static str {
     match reason {
         RestartReason::Killed => "was killed",
         RestartReason::Failed => "failed",
@@ -153,6 +211,7 @@ fn reason(reason: RestartReason) -> &'static str {
         RestartReason::Disconnected => "was cut off",
         RestartReason::NetworkOwnerRestarted => "lost the network it shares",
         RestartReason::Requested => "was restarted on request",
+        RestartReason::Removed => "was removed",
         RestartReason::FoundDead => "was found dead",
     }
 }
@@ -164,7 +223,7 @@ mod tests {
 
     #[test]
     fn phases_are_shown_in_milliseconds() {
-        let text = incidents(&fixture::known()).into_string();
+        let text = short(&fixture::board()).into_string();
         assert!(
             text.contains("detect 31 ms") && text.contains("start 168 ms"),
             "{text}"
@@ -173,9 +232,9 @@ mod tests {
 
     #[test]
     fn absurd_numbers_break_nothing() {
-        let mut known = fixture::known();
-        known.status.incidents[0].detect_ms = Some(u64::MAX);
-        known.status.incidents[0].start_ms = Some(u64::MAX);
-        assert!(incidents(&known).into_string().contains("min"));
+        let mut board = fixture::board();
+        board.incidents[0].incident.detect_ms = Some(u64::MAX);
+        board.incidents[0].incident.start_ms = Some(u64::MAX);
+        assert!(timeline(&board).into_string().contains(" h"));
     }
 }

@@ -1,6 +1,6 @@
 //! The ring: everyone on a circle, with a light whose colour, shape and word all say the state.
 
-use crate::snapshot::{Known, Light, sentence, word};
+use crate::snapshot::{Board, Known, Light, word};
 use maud::{Markup, html};
 use planaria_core::id::MemberName;
 use planaria_core::message::{MemberState, MemberView};
@@ -12,32 +12,48 @@ const HEIGHT: f64 = 640.0;
 const RADIUS: f64 = 232.0;
 /// More lights than this do not fit with their names: the members' list has everyone.
 const LIGHTS_MAX: usize = 40;
+/// Characters of a name that fit beside the ring on a phone; the style makes longer ones smaller.
+const NAME_FITS: usize = 14;
+/// Characters of a zone's name that fit into the ring.
+const ZONE_NAME_MAX: usize = 12;
 
 /// Draws it.
-pub(super) fn ring(known: &Known) -> Markup {
+pub(super) fn ring(known: &Known, board: &Board) -> Markup {
     let status = &known.status;
     if status.members.is_empty() {
         return html! { p.empty { "Nobody was heard yet. The ring appears with the first beat of a leader." } };
     }
     let leader = status.leader.as_ref().map(MemberName::as_str);
     let mut members: Vec<&MemberView> = status.members.iter().collect();
+    let many_hosts = {
+        let mut hosts = members.iter().filter_map(|member| member.host.as_ref());
+        let first = hosts.next();
+        hosts.any(|host| Some(host) != first)
+    };
+    let zone = |member: &MemberView| zone(member, board, many_hosts);
+    // Those of one zone stand side by side.
     members.sort_by(|a, b| {
-        b.candidate
-            .cmp(&a.candidate)
+        zone(a)
+            .cmp(&zone(b))
+            .then_with(|| b.candidate.cmp(&a.candidate))
             .then_with(|| a.name.natural_cmp(&b.name))
     });
     let shown = &members[..members.len().min(LIGHTS_MAX)];
     let places: Vec<Place> = (0..shown.len())
         .map(|index| Place::new(index, shown.len()))
         .collect();
+    let longest = shown.iter().map(|member| member.name.as_str().len()).max();
+    let longest = longest.unwrap_or(0);
+    let zones = arcs(&shown.iter().map(|member| zone(member)).collect::<Vec<_>>());
     let throne = shown
         .iter()
         .position(|member| Some(member.name.as_str()) == leader)
         .map(|index| places[index]);
     html! {
-        svg.ring viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(sentence(known)) {
+        svg.ring.long[longest > NAME_FITS].stale[known.stale] viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="group" aria-label="The members on a ring" {
             circle.orbit-glow cx=(num(WIDTH / 2.0)) cy=(num(HEIGHT / 2.0)) r=(num(RADIUS)) {}
             circle.orbit cx=(num(WIDTH / 2.0)) cy=(num(HEIGHT / 2.0)) r=(num(RADIUS)) {}
+            @for arc in &zones { (place(arc, shown.len())) }
             @if let Some(throne) = throne {
                 @for (member, place) in shown.iter().zip(&places) {
                     @if Some(member.name.as_str()) != leader {
@@ -61,6 +77,79 @@ pub(super) fn ring(known: &Known) -> Markup {
     }
 }
 
+/// Where a member stands: its zone where one is told, else its host where there are several.
+fn zone(member: &MemberView, board: &Board, many_hosts: bool) -> Option<String> {
+    let vital = board.vitals.members.get(member.name.as_str());
+    let told = vital.and_then(|vital| vital.storage.as_ref()?.zone.clone());
+    let host = || member.host.as_ref().filter(|_| many_hosts);
+    told.or_else(|| host().map(|host| host.0.clone()))
+        .map(|text| text.chars().take(ZONE_NAME_MAX).collect())
+}
+
+/// Neighbours of one zone: the first, the last, and its name.
+#[derive(Debug, PartialEq, Eq)]
+struct Arc {
+    first: usize,
+    last: usize,
+    name: String,
+}
+
+fn arcs(zones: &[Option<String>]) -> Vec<Arc> {
+    let mut arcs: Vec<Arc> = Vec::new();
+    for (index, zone) in zones.iter().enumerate() {
+        let Some(name) = zone else { continue };
+        match arcs.last_mut() {
+            Some(arc) if arc.name == *name && arc.last + 1 == index => arc.last = index,
+            _ => arcs.push(Arc {
+                first: index,
+                last: index,
+                name: name.clone(),
+            }),
+        }
+    }
+    arcs
+}
+
+/// The part of the turn at which a light stands; counts here are below [`LIGHTS_MAX`], so the conversion is exact.
+fn angle(index: f64, count: usize) -> f64 {
+    let count = u32::try_from(count.max(1)).map_or(1.0, f64::from);
+    TAU * (index / count - 0.25)
+}
+
+fn index(index: usize) -> f64 {
+    u32::try_from(index).map_or(0.0, f64::from)
+}
+
+/// A zone as a band along the ring, with its name.
+fn place(arc: &Arc, count: usize) -> Markup {
+    let (from, to) = (index(arc.first) - 0.36, index(arc.last) + 0.36);
+    let point = |at: f64, radius: f64| {
+        let (sin, cos) = angle(at, count).sin_cos();
+        (
+            num(WIDTH / 2.0 + radius * cos),
+            num(HEIGHT / 2.0 + radius * sin),
+        )
+    };
+    let radius = RADIUS - 34.0;
+    let ((x1, y1), (x2, y2)) = (point(from, radius), point(to, radius));
+    let long = u8::from((to - from) / index(count.max(1)) > 0.5);
+    let middle = f64::midpoint(from, to);
+    let (x, y) = point(middle, radius - 14.0);
+    // Towards the centre, so that the band stays free.
+    let side = angle(middle, count).cos();
+    let anchor = if side > 0.4 {
+        "end"
+    } else if side < -0.4 {
+        "start"
+    } else {
+        "middle"
+    };
+    html! {
+        path.zone d=(format!("M{x1} {y1}A{radius} {radius} 0 {long} 1 {x2} {y2}")) { title { "zone " (arc.name) } }
+        text.zone-name x=(x) y=(y) text-anchor=(anchor) dominant-baseline="middle" { (arc.name) }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Place {
     x: f64,
@@ -73,10 +162,7 @@ struct Place {
 
 impl Place {
     fn new(index: usize, count: usize) -> Self {
-        // Counts here are below LIGHTS_MAX, so the conversion is exact.
-        let share = u32::try_from(index).map_or(0.0, f64::from)
-            / u32::try_from(count.max(1)).map_or(1.0, f64::from);
-        let angle = TAU * (share - 0.25);
+        let angle = angle(self::index(index), count);
         let (sin, cos) = angle.sin_cos();
         let anchor = if cos > 0.2 {
             "start"
@@ -85,12 +171,14 @@ impl Place {
         } else {
             "middle"
         };
-        let reach = RADIUS + 30.0;
+        let reach = RADIUS + 36.0;
         Self {
             x: WIDTH / 2.0 + RADIUS * cos,
             y: HEIGHT / 2.0 + RADIUS * sin,
             label_x: WIDTH / 2.0 + reach * cos,
-            label_y: HEIGHT / 2.0 + (reach + 14.0 * sin.abs()) * sin,
+            // Above the topmost light there is a crown, perhaps.
+            label_y: HEIGHT / 2.0 + (reach + 14.0 * sin.abs()) * sin
+                - if sin < -0.95 { 22.0 } else { 0.0 },
             anchor,
         }
     }
@@ -117,7 +205,8 @@ fn centre(known: &Known) -> Markup {
 fn light(member: &MemberView, place: Place, leads: bool) -> Markup {
     let light = Light::of(member.state);
     html! {
-        g.node.(light.class()).leads[leads] data-key=(member.name.as_str()) {
+        a.node.(light.class()).leads[leads] data-key=(member.name.as_str()) href=(format!("/members/{}", super::segment(member.name.as_str())))
+            aria-label=(format!("{}, {}{}", member.name, word(member.state), if leads { ", leader" } else { "" })) {
             g transform=(format!("translate({} {})", num(place.x), num(place.y))) {
                 circle.halo r="26" {}
                 (shape(member.state))
@@ -179,7 +268,7 @@ mod tests {
     #[test]
     fn everyone_has_a_place_a_word_and_a_shape() {
         let known = fixture::known();
-        let text = ring(&known).into_string();
+        let text = ring(&known, &Board::default()).into_string();
         for member in &known.status.members {
             assert!(
                 text.contains(&format!("data-key=\"{}\"", member.name)),
@@ -188,6 +277,17 @@ mod tests {
             );
         }
         assert_eq!(text.matches("class=\"crown\"").count(), 1);
+    }
+
+    #[test]
+    fn zones_are_bands_with_their_neighbours_together() {
+        let text = ring(&fixture::known(), &fixture::board()).into_string();
+        assert_eq!(text.matches("class=\"zone\"").count(), 2, "{text}");
+        assert!(text.contains(">north<") && text.contains(">south<"));
+        let zone = |name: &str| Some(name.to_owned());
+        let arcs = arcs(&[None, zone("a"), zone("a"), zone("b"), None, zone("b")]);
+        let spans: Vec<(usize, usize)> = arcs.iter().map(|arc| (arc.first, arc.last)).collect();
+        assert_eq!(spans, [(1, 2), (3, 3), (5, 5)]);
     }
 
     #[test]
@@ -201,6 +301,10 @@ mod tests {
                 member
             })
             .collect();
-        assert!(ring(&known).into_string().contains("40 of 200 are drawn"));
+        assert!(
+            ring(&known, &Board::default())
+                .into_string()
+                .contains("40 of 200 are drawn")
+        );
     }
 }
