@@ -99,6 +99,17 @@ impl Aws {
     }
 }
 
+impl Aws {
+    /// Copies what is new in a folder, up or down.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn sync(&self, from: &str, to: &str) -> Result<()> {
+        self.run(&["s3", "sync", "--only-show-errors", from, to])
+            .map(drop)
+    }
+}
+
 /// A file of random bytes.
 ///
 /// # Errors

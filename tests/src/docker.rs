@@ -109,6 +109,8 @@ pub struct Event {
     pub action: String,
     /// The exit code of a `die`.
     pub exit_code: Option<String>,
+    /// The number of a `kill`'s signal.
+    pub signal: Option<String>,
 }
 
 /// Everything that the engine told from the moment of its making on.
@@ -123,9 +125,23 @@ impl Events {
     /// # Errors
     /// Where `docker events` cannot be started.
     pub fn listen(filter: &str) -> Result<Self> {
+        Self::listen_to(Command::new("docker"), filter)
+    }
+
+    /// The same of another engine, as `command` reaches it.
+    ///
+    /// # Errors
+    /// Where `docker events` cannot be started.
+    pub fn listen_to(mut command: Command, filter: &str) -> Result<Self> {
+        let mut ask = Command::new(command.get_program());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                ask.env(name, value);
+            }
+        }
         // `--since` of a moment ago: the stream then begins at a time and not when the process happens to be up.
-        let since = docker(&["system", "info", "--format", "{{.SystemTime}}"])?;
-        let mut listener = Command::new("docker")
+        let since = run(ask.args(["system", "info", "--format", "{{.SystemTime}}"]))?;
+        let mut listener = command
             .args([
                 "events",
                 "--format",
@@ -157,6 +173,7 @@ impl Events {
                         container: text(&attributes["name"]).unwrap_or_default(),
                         action: text(&event["Action"]).unwrap_or_default(),
                         exit_code: text(&attributes["exitCode"]),
+                        signal: text(&attributes["signal"]),
                     });
             }
         });

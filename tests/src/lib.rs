@@ -6,10 +6,14 @@
 //!
 //! - [`patience`]: wait for a condition, never for a time.
 //! - [`docker`]: one command, its answer; what the engine's events told meanwhile.
+//! - [`patients`]: containers of a test's own for the stack to heal.
+//! - [`second`]: a second engine, which a test may stop.
 //! - [`stack`]: the containers by name, their ports, their status.
 //! - [`clients`]: HTTP and the S3 client that people have.
 
 pub mod clients;
 pub mod docker;
 pub mod patience;
+pub mod patients;
+pub mod second;
 pub mod stack;

@@ -6,11 +6,16 @@ use anyhow::{Context, Result, ensure};
 use planaria_core::settings::{Settings, Sources};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// The stack that `scripts/test-stack` started.
+/// The stack that `scripts/test-stack` started, or one of a test's own.
 pub struct Stack {
     root: PathBuf,
+    config: PathBuf,
+    project: String,
     settings: Settings,
+    /// Started by the test, and taken away with it.
+    own: bool,
 }
 
 /// The Compose project of everything that the tests start.
@@ -22,18 +27,83 @@ impl Stack {
     /// # Errors
     /// Where that file is wrong.
     pub fn new() -> Result<Self> {
+        Self::read("tests/config.ini", PROJECT, false)
+    }
+
+    /// Starts a stack of the test's own beside it, from the images that are there; it goes with the value.
+    ///
+    /// # Errors
+    /// Where the file is wrong, or the stack does not become ready.
+    pub fn start(config: &str, project: &str) -> Result<Self> {
+        let stack = Self::read(config, project, true)?;
+        stack.remove();
+        docker::run(
+            Command::new(stack.root.join("scripts/up"))
+                .current_dir(&stack.root)
+                .env("STACK_PROJECT", project)
+                .env("STACK_FILE", stack.compose_file()?)
+                .env("PLANARIA_CONFIG", &stack.config)
+                .env("SKIP_BUILD", "1")
+                .env("KEEP", "1")
+                // The tests' own variable is none of the program's.
+                .env_remove("PLANARIA_COMPOSE_FILE"),
+        )?;
+        Ok(stack)
+    }
+
+    fn read(config: &str, project: &str, own: bool) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("the crate has no parent")?
             .to_path_buf();
-        let path = root.join("tests/config.ini");
-        let text = std::fs::read_to_string(&path)?;
+        let config = root.join(config);
+        let text = std::fs::read_to_string(&config)?;
         let sources = Sources {
-            ini: Some((path.display().to_string(), text)),
+            ini: Some((config.display().to_string(), text)),
             env: Vec::new(),
         };
         let settings = Settings::parse(&sources).map_err(|errors| anyhow::anyhow!("{errors}"))?;
-        Ok(Self { root, settings })
+        Ok(Self {
+            root,
+            config,
+            project: project.to_owned(),
+            settings,
+            own,
+        })
+    }
+
+    fn compose_file(&self) -> Result<PathBuf> {
+        if self.own {
+            let file = format!("target/{}/docker-compose.yml", self.project);
+            return Ok(self.root.join(file));
+        }
+        let file = std::env::var("PLANARIA_COMPOSE_FILE");
+        Ok(file
+            .context("PLANARIA_COMPOSE_FILE: scripts/test-stack sets it")?
+            .into())
+    }
+
+    /// Containers, networks and volumes, whatever state they are in.
+    fn remove(&self) {
+        let label = format!("label=com.docker.compose.project={}", self.project);
+        for (list, remove) in [
+            (
+                &["ps", "--all", "--quiet"][..],
+                &["rm", "--force", "--volumes"][..],
+            ),
+            (&["network", "ls", "--quiet"], &["network", "rm"]),
+            (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
+        ] {
+            let mut list = list.to_vec();
+            list.extend(["--filter", &label]);
+            let found = docker(&list).unwrap_or_default();
+            if !found.is_empty() {
+                let mut remove = remove.to_vec();
+                remove.extend(found.lines());
+                // What cannot be removed shows in the next run, which needs its names.
+                let _ = docker(&remove);
+            }
+        }
     }
 
     /// The repository's top.
@@ -45,7 +115,7 @@ impl Stack {
     /// The configuration that the stack was made from.
     #[must_use]
     pub fn config(&self) -> PathBuf {
-        self.root.join("tests/config.ini")
+        self.config.clone()
     }
 
     /// What that configuration says.
@@ -65,7 +135,7 @@ impl Stack {
     /// # Errors
     /// Where the engine does not answer.
     pub fn containers(&self) -> Result<Vec<String>> {
-        let filter = format!("label=com.docker.compose.project={PROJECT}");
+        let filter = format!("label=com.docker.compose.project={}", self.project);
         let names = docker(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])?;
         let mut names: Vec<String> = names
             .lines()
@@ -160,12 +230,46 @@ impl Stack {
         Ok(settled)
     }
 
+    /// Runs Compose on this stack: the plugin of today or the tool of yesterday, whichever is there.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn compose(&self, arguments: &[&str]) -> Result<String> {
+        let file = self.compose_file()?.display().to_string();
+        let plugin = Command::new("docker")
+            .args(["compose", "version"])
+            .output()
+            .is_ok_and(|output| output.status.success());
+        let mut command = if plugin {
+            let mut command = Command::new("docker");
+            command.arg("compose");
+            command
+        } else {
+            Command::new("docker-compose")
+        };
+        docker::run(
+            command
+                .args(["--project-name", &self.project, "--file", &file])
+                .args(arguments)
+                .current_dir(&self.root),
+        )
+    }
+
     /// Listens to all that happens to this stack's containers.
     ///
     /// # Errors
     /// Where the engine does not answer.
     pub fn events(&self) -> Result<Events> {
-        Events::listen(&format!("label=com.docker.compose.project={PROJECT}"))
+        let label = format!("label=com.docker.compose.project={}", self.project);
+        Events::listen(&label)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if self.own {
+            self.remove();
+        }
     }
 }
 

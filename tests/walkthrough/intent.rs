@@ -1,9 +1,9 @@
 //! Acceptance 6: what a person does on purpose is left alone.
 
 use anyhow::{Context, Result, ensure};
-use planaria_e2e::docker::{docker, run, state};
+use planaria_e2e::docker::{docker, state};
 use planaria_e2e::patience::{SOON, always, eventually};
-use planaria_e2e::stack::{PROJECT, Stack};
+use planaria_e2e::stack::Stack;
 use std::process::Command;
 use std::time::Duration;
 
@@ -79,18 +79,15 @@ fn restart_stop_start_recreate_and_remove_make_no_healer_act() -> Result<()> {
         docker(&["restart", &worker])?;
         docker(&["stop", &worker])?;
         docker(&["start", &worker])?;
-        compose(
-            &stack,
-            &[
-                "up",
-                "--detach",
-                "--force-recreate",
-                "--no-deps",
-                "worker-2",
-            ],
-        )?;
+        stack.compose(&[
+            "up",
+            "--detach",
+            "--force-recreate",
+            "--no-deps",
+            "worker-2",
+        ])?;
         docker(&["rm", "--force", &worker])?;
-        compose(&stack, &["up", "--detach", "--no-deps", "worker-2"])?;
+        stack.compose(&["up", "--detach", "--no-deps", "worker-2"])?;
     }
     drop(busy);
     stack.settled()?;
@@ -138,24 +135,4 @@ fn a_held_container_is_left_alone_until_it_is_resumed() -> Result<()> {
         Ok(())
     })?;
     stack.settled().map(drop)
-}
-
-fn compose(stack: &Stack, arguments: &[&str]) -> Result<String> {
-    let file = std::env::var("PLANARIA_COMPOSE_FILE")
-        .context("PLANARIA_COMPOSE_FILE: scripts/test-stack sets it")?;
-    let plugin = Command::new("docker")
-        .args(["compose", "version"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    let mut command = if plugin {
-        let mut command = Command::new("docker");
-        command.arg("compose");
-        command
-    } else {
-        Command::new("docker-compose")
-    };
-    run(command
-        .args(["--project-name", PROJECT, "--file", &file])
-        .args(arguments)
-        .current_dir(stack.root()))
 }

@@ -1,248 +1,448 @@
-//! How long from `kill` until it runs again: the leader of a running stack against the floor.
+//! How long from `kill` until it runs again, and until it answers: the group beside the least that anyone
+//! can do, and beside a poller, in one run and in turn, so that the machine's mood strikes all alike.
 //!
-//! The floor is the least that anyone can do through the engine's API: a loop that waits for the `die`
-//! event and calls `start`. Both are measured in one run, kill by kill in turn, from the moment the kill
-//! is sent until the engine's `start` event is read, so that the machine's mood strikes both alike.
+//! - *floor*: a bare loop that waits for the `die` event and calls `start`, on containers that differ in
+//!   nothing from those of the stack but in having no group.
+//! - *poller*: looks each 5 s for what has exited, and starts it, as healers without events do.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use bollard::Docker;
-use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::{
-    CreateContainerOptions, EventsOptions, InspectContainerOptions, KillContainerOptions,
-    RemoveContainerOptions, StartContainerOptions,
-};
+use bollard::query_parameters::{KillContainerOptions, ListContainersOptions};
 use clap::Parser;
-use futures::{Stream, StreamExt};
+use futures::future::try_join_all;
+use planaria_bench::events::{Listener, PATIENCE};
+use planaria_bench::figures::{Spread, keep, ratio};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-/// Kill containers of a running stack and a bare one in turn, and compare the times until they run again.
+/// Kill containers of the bench's stack, and measure.
 #[derive(Parser)]
-#[command(version, after_help = "Example: make docker-compose-up && make bench")]
+#[command(
+    version,
+    after_help = "scripts/bench starts the stack that this measures."
+)]
 struct Options {
-    /// How many kills of each kind.
-    #[arg(long, default_value_t = 12)]
+    /// How many kills of workers.
+    #[arg(long, default_value_t = 40)]
     kills: usize,
-    /// The stack's containers to kill, in turn.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "plain-1,worker-1,worker-2"
-    )]
-    targets: Vec<String>,
-    /// The image of the bare container.
-    #[arg(long, default_value = "planaria/plain")]
-    image: String,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    /// How many kills of the leader.
+    #[arg(long, default_value_t = 6)]
+    leaders: usize,
+    /// How often five are killed at once.
+    #[arg(long, default_value_t = 4)]
+    bursts: usize,
+    /// How many kills are left to the poller.
+    #[arg(long, default_value_t = 4)]
+    polled: usize,
+    /// The stack's Compose project; its prefix is `pb-`.
+    #[arg(long, default_value = "planaria-bench")]
+    project: String,
 }
 
-/// The bare container's name.
-const FLOOR: &str = "planaria-bench-floor";
+const PREFIX: &str = "pb-";
+const WORKERS: usize = 8;
+/// worker-1 is one above.
+const WORKER_PORT_BASE: u16 = 18280;
+const FLOORS: usize = 5;
+const FLOOR_PORT_BASE: u16 = 18320;
+const POLLER_PORT_BASE: u16 = 18340;
+const BURST: usize = 5;
+/// As docker-autoheal's default.
+const POLL_EVERY: Duration = Duration::from_secs(5);
+/// Between two kills; each worker's turn comes after eight of these, which is longer than the bench's
+/// `BACKOFF_RESET`.
+const REST: Duration = Duration::from_millis(1200);
+/// A leader is left alone for longer than the lease and the broker's patience together.
+const LEADER_REST: Duration = Duration::from_secs(8);
 
-/// Longer than `BACKOFF_RESET`'s default of 10 s per target: a kill must meet no delay left by the one before.
-const TURN: Duration = Duration::from_secs(12);
-
-/// Far more than any healing takes; past it the run is a failure, not a figure.
-const PATIENCE: Duration = Duration::from_secs(60);
+#[derive(Clone, Copy)]
+struct Times {
+    running: Duration,
+    answering: Duration,
+}
 
 #[derive(Serialize)]
-struct Figures {
-    kills: usize,
-    floor_ms: Spread,
-    leader_ms: Spread,
-    /// Leader's median by the floor's median.
-    median_ratio: f64,
-    /// Leader's 95th percentile by the floor's 95th percentile.
-    p95_ratio: f64,
+struct Both {
+    running_ms: Spread,
+    answering_ms: Spread,
 }
 
-#[derive(Serialize)]
-struct Spread {
-    median: f64,
-    p95: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(times: &[Duration]) -> Result<Self> {
-        let mut ms: Vec<f64> = times
-            .iter()
-            .map(|time| time.as_secs_f64() * 1000.0)
-            .collect();
-        ms.sort_by(f64::total_cmp);
-        // Nearest rank.
-        let at = |percent: usize| {
-            ms.get((ms.len() * percent).div_ceil(100).saturating_sub(1))
-                .copied()
-        };
+impl Both {
+    fn of(times: &[Times]) -> Result<Self> {
+        let of =
+            |pick: fn(&Times) -> Duration| Spread::of(&times.iter().map(pick).collect::<Vec<_>>());
         Ok(Self {
-            median: at(50).context("nothing was measured")?,
-            p95: at(95).context("nothing was measured")?,
-            max: at(100).context("nothing was measured")?,
+            running_ms: of(|times| times.running)?,
+            answering_ms: of(|times| times.answering)?,
         })
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[derive(Serialize)]
+struct Figures {
+    worker: Both,
+    worker_floor: Both,
+    worker_poller: Both,
+    five_at_once: Both,
+    five_at_once_floor: Both,
+    leader: Leader,
+    /// Worker by floor.
+    median_ratio: f64,
+    p95_ratio: f64,
+    answering_ratio: f64,
+    burst_ratio: f64,
+    /// Kill of the leader until it runs, by the floor's median.
+    leader_ratio: f64,
+}
+
+#[derive(Serialize)]
+struct Leader {
+    running_ms: Spread,
+    /// From its `die` event until its successor gave the first order.
+    successor_acts_ms: Spread,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let options = Options::parse();
     let docker = Docker::connect_with_defaults()?.negotiate_version().await?;
-    for target in &options.targets {
-        let facts = docker
-            .inspect_container(target, None::<InspectContainerOptions>)
-            .await;
-        let facts = facts
-            .with_context(|| format!("{target} is not there: `make docker-compose-up` first"))?;
-        if facts.state.and_then(|state| state.running) != Some(true) {
-            bail!("{target} does not run: `make status` tells why");
-        }
+    let made = Made::start(&options.project)?;
+    let loops = [
+        tokio::spawn(floor(docker.clone())),
+        tokio::spawn(poller(docker.clone())),
+    ];
+    let label = format!("com.docker.compose.project={}", options.project);
+    let events = Listener::start(&docker, &label).await?;
+    let bench = Bench { docker, events };
+    let measured = bench.measure(&options).await;
+    for task in loops {
+        task.abort();
     }
-    let bare = ContainerCreateBody {
-        image: Some(options.image.clone()),
-        labels: Some(HashMap::from([(
-            "com.docker.compose.project".to_owned(),
-            "planaria-bench".to_owned(),
-        )])),
-        ..ContainerCreateBody::default()
-    };
-    let named = CreateContainerOptions {
-        name: Some(FLOOR.to_owned()),
-        ..CreateContainerOptions::default()
-    };
-    docker
-        .create_container(Some(named), bare)
-        .await
-        .context("the bare container could not be made")?;
-    let measured = measure(&docker, &options).await;
-    let force = RemoveContainerOptions {
-        force: true,
-        v: true,
-        ..RemoveContainerOptions::default()
-    };
-    docker.remove_container(FLOOR, Some(force)).await?;
-    report(&options, &measured?)
+    drop(made);
+    let figures = measured?;
+    report(&figures)?;
+    Ok(())
 }
 
-async fn measure(docker: &Docker, options: &Options) -> Result<(Vec<Duration>, Vec<Duration>)> {
-    docker
-        .start_container(FLOOR, None::<StartContainerOptions>)
-        .await?;
-    let (mut floor, mut leader) = (Vec::new(), Vec::new());
-    for (turn, target) in options
-        .targets
-        .iter()
-        .cycle()
-        .take(options.kills)
-        .enumerate()
-    {
-        floor.push(kill(docker, FLOOR, true).await?);
-        leader.push(kill(docker, target, false).await?);
-        if !options.json {
-            let times = (
-                floor.last().copied().unwrap_or_default(),
-                leader.last().copied().unwrap_or_default(),
-            );
+/// The containers beside the stack; gone at the end.
+struct Made(Vec<String>);
+
+impl Made {
+    fn start(project: &str) -> Result<Self> {
+        let mut made = Self(Vec::new());
+        for number in 1..=FLOORS {
+            made.run(project, "floor", number, FLOOR_PORT_BASE)?;
+        }
+        made.run(project, "poller", 1, POLLER_PORT_BASE)?;
+        Ok(made)
+    }
+
+    /// As Compose makes the workers, but for group, name and port.
+    fn run(&mut self, project: &str, kind: &str, number: usize, base: u16) -> Result<()> {
+        let name = format!("{PREFIX}{kind}-{number}");
+        let port = base + u16::try_from(number)?;
+        self.0.push(name.clone());
+        let mut command = Command::new("docker");
+        command
+            .args(["run", "--detach", "--name", &name, "--hostname", &name])
+            .args(["--network", &format!("{project}_default")])
+            .args(["--label", &format!("com.docker.compose.project={project}")])
+            .args(["--label", &format!("planaria.bench={kind}")])
+            .args(["--publish", &format!("127.0.0.1:{port}:80")])
+            .args(["--read-only", "--tmpfs", "/run", "--tmpfs", "/tmp"])
+            .args(["--cap-drop", "ALL", "--cap-add", "CHOWN"])
+            .args(["--cap-add", "NET_BIND_SERVICE", "--cap-add", "SETGID"])
+            .args(["--cap-add", "SETUID", "--cap-add", "KILL"])
+            .args(["--security-opt", "no-new-privileges:true"])
+            .arg("planaria/worker");
+        let output = command.output()?;
+        ensure!(
+            output.status.success(),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            // scripts/bench removes the whole project in the end.
+            let _ = Command::new("docker")
+                .args(["rm", "--force", name])
+                .output();
+        }
+    }
+}
+
+/// The least that anyone can do: `die` → `start`.
+async fn floor(docker: Docker) -> Result<()> {
+    let listener = Listener::start(&docker, "planaria.bench=floor").await?;
+    let all = (1..=FLOORS).map(|number| keep_up(&docker, &listener, number));
+    try_join_all(all).await.map(drop)
+}
+
+async fn keep_up(docker: &Docker, listener: &Listener, number: usize) -> Result<()> {
+    let name = format!("{PREFIX}floor-{number}");
+    let mut since = Instant::now();
+    loop {
+        if listener.wait(&name, "die", since).await.is_ok() {
+            docker.start_container(&name, None).await?;
+        }
+        since = Instant::now();
+    }
+}
+
+/// A healer without events.
+async fn poller(docker: Docker) -> Result<()> {
+    let filters = HashMap::from([
+        ("label".to_owned(), vec!["planaria.bench=poller".to_owned()]),
+        ("status".to_owned(), vec!["exited".to_owned()]),
+    ]);
+    loop {
+        tokio::time::sleep(POLL_EVERY).await;
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(filters.clone()),
+            ..ListContainersOptions::default()
+        };
+        for found in docker.list_containers(Some(options)).await? {
+            let id = found.id.unwrap_or_default();
+            docker.start_container(&id, None).await?;
+        }
+    }
+}
+
+struct Bench {
+    docker: Docker,
+    events: Listener,
+}
+
+impl Bench {
+    async fn measure(&self, options: &Options) -> Result<Figures> {
+        let (mut ours, mut floors, mut polled) = (Vec::new(), Vec::new(), Vec::new());
+        for turn in 0..options.kills {
+            let floor = self
+                .kill("floor", turn % FLOORS + 1, FLOOR_PORT_BASE)
+                .await?;
+            tokio::time::sleep(REST / 2).await;
+            let number = turn % WORKERS + 1;
+            let worker = self.kill("worker", number, WORKER_PORT_BASE).await?;
             println!(
-                "{:>3}/{} floor {:>7.1?}   {target} {:>7.1?}",
+                "{:>3}/{} floor {:>5.0?} {:>5.0?}   worker-{number} {:>5.0?} {:>5.0?}",
                 turn + 1,
                 options.kills,
-                times.0,
-                times.1
+                floor.running,
+                floor.answering,
+                worker.running,
+                worker.answering
+            );
+            floors.push(floor);
+            ours.push(worker);
+            tokio::time::sleep(REST / 2).await;
+        }
+        let (mut bursts, mut floor_bursts) = (Vec::new(), Vec::new());
+        for turn in 0..options.bursts {
+            floor_bursts.push(self.burst("floor", FLOOR_PORT_BASE).await?);
+            tokio::time::sleep(4 * REST).await;
+            bursts.push(self.burst("worker", WORKER_PORT_BASE).await?);
+            println!("burst {}/{}", turn + 1, options.bursts);
+            tokio::time::sleep(4 * REST).await;
+        }
+        let leader = self.leaders(options.leaders).await?;
+        for _ in 0..options.polled {
+            polled.push(self.kill("poller", 1, POLLER_PORT_BASE).await?);
+        }
+        let (worker, worker_floor) = (Both::of(&ours)?, Both::of(&floors)?);
+        let (five, five_floor) = (Both::of(&bursts)?, Both::of(&floor_bursts)?);
+        let by = |pick: fn(&Both) -> f64| ratio(pick(&worker), pick(&worker_floor));
+        Ok(Figures {
+            median_ratio: by(|both| both.running_ms.median),
+            p95_ratio: by(|both| both.running_ms.p95),
+            answering_ratio: by(|both| both.answering_ms.median),
+            burst_ratio: ratio(five.running_ms.median, five_floor.running_ms.median),
+            leader_ratio: ratio(leader.running_ms.median, worker_floor.running_ms.median),
+            worker,
+            worker_floor,
+            worker_poller: Both::of(&polled)?,
+            five_at_once: five,
+            five_at_once_floor: five_floor,
+            leader,
+        })
+    }
+
+    async fn kill(&self, kind: &str, number: usize, base: u16) -> Result<Times> {
+        let name = format!("{PREFIX}{kind}-{number}");
+        let port = base + u16::try_from(number)?;
+        let sent = Instant::now();
+        self.docker.kill_container(&name, hard()).await?;
+        self.events.wait(&name, "die", sent).await?;
+        let running = self.events.wait(&name, "start", sent).await?.heard - sent;
+        answers(port).await.with_context(|| name.clone())?;
+        Ok(Times {
+            running,
+            answering: sent.elapsed(),
+        })
+    }
+
+    /// Until the last of five runs, and answers.
+    async fn burst(&self, kind: &str, base: u16) -> Result<Times> {
+        let kills = (1..=BURST).map(|number| self.kill(kind, number, base));
+        let times = try_join_all(kills).await?;
+        let last = |pick: fn(&Times) -> Duration| times.iter().map(pick).max().unwrap_or_default();
+        Ok(Times {
+            running: last(|times| times.running),
+            answering: last(|times| times.answering),
+        })
+    }
+
+    async fn leaders(&self, kills: usize) -> Result<Leader> {
+        let (mut running, mut acts) = (Vec::new(), Vec::new());
+        for turn in 0..kills {
+            tokio::time::sleep(LEADER_REST).await;
+            let leader = leader()?;
+            let sent = Instant::now();
+            self.docker.kill_container(&leader, hard()).await?;
+            let died = self.events.wait(&leader, "die", sent).await?;
+            let started = self.events.wait(&leader, "start", sent).await?;
+            running.push(started.heard - sent);
+            let acted = first_order(&leader, died.engine_ns)?;
+            acts.push(acted);
+            println!(
+                "{:>3}/{kills} {leader}: successor acts after {acted:.0?}, runs after {:.0?}",
+                turn + 1,
+                started.heard - sent
             );
         }
-        let share = u32::try_from(options.targets.len().max(1))?;
-        tokio::time::sleep(TURN / share).await;
+        Ok(Leader {
+            running_ms: Spread::of(&running)?,
+            successor_acts_ms: Spread::of(&acts)?,
+        })
     }
-    Ok((floor, leader))
 }
 
-/// Kills a container and gives the time until the engine says that it was started.
-async fn kill(docker: &Docker, container: &str, start_it: bool) -> Result<Duration> {
-    let filters = HashMap::from([
-        ("container".to_owned(), vec![container.to_owned()]),
-        (
-            "event".to_owned(),
-            vec!["die".to_owned(), "start".to_owned()],
-        ),
-    ]);
-    let listen = EventsOptions {
-        filters: Some(filters),
-        ..EventsOptions::default()
-    };
-    let mut events = Box::pin(docker.events(Some(listen)));
-    // The stream is lazy: it must have been polled once before the kill, or the first event is missed.
-    let first = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
-    if let Ok(Some(event)) = first {
-        bail!("{container} was not at rest: {:?}", event?.action);
-    }
-    let sent = Instant::now();
-    docker
-        .kill_container(
-            container,
-            Some(KillContainerOptions {
-                signal: "SIGKILL".to_owned(),
-            }),
-        )
-        .await?;
-    wait(&mut events, "die")
-        .await
-        .with_context(|| format!("{container} did not die"))?;
-    if start_it {
-        docker
-            .start_container(container, None::<StartContainerOptions>)
-            .await?;
-    }
-    wait(&mut events, "start")
-        .await
-        .with_context(|| format!("{container} was not started"))?;
-    Ok(sent.elapsed())
+fn hard() -> Option<KillContainerOptions> {
+    Some(KillContainerOptions {
+        signal: "SIGKILL".to_owned(),
+    })
 }
 
-async fn wait<S>(events: &mut S, action: &str) -> Result<()>
-where
-    S: Stream<Item = Result<bollard::models::EventMessage, bollard::errors::Error>> + Unpin,
-{
-    let seen = async {
-        while let Some(event) = events.next().await {
-            if event?.action.as_deref() == Some(action) {
-                return Ok(());
+/// Until it answers 200.
+async fn answers(port: u16) -> Result<()> {
+    let ask = async {
+        loop {
+            if let Ok(true) = get(port).await {
+                return;
             }
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
-        bail!("the event stream ended")
     };
-    tokio::time::timeout(PATIENCE, seen)
+    tokio::time::timeout(PATIENCE, ask)
         .await
-        .context("not in time")?
+        .context("it runs and does not answer")
 }
 
-fn report(options: &Options, (floor, leader): &(Vec<Duration>, Vec<Duration>)) -> Result<()> {
-    let (floor, leader) = (Spread::of(floor)?, Spread::of(leader)?);
-    let figures = Figures {
-        kills: options.kills,
-        median_ratio: leader.median / floor.median,
-        p95_ratio: leader.p95 / floor.p95,
-        floor_ms: floor,
-        leader_ms: leader,
-    };
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&figures)?);
-        return Ok(());
+async fn get(port: u16) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await?;
+    Ok(head.ends_with(b"200"))
+}
+
+fn docker(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("docker").args(arguments).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "docker {arguments:?}: {said}");
+    // The logs of `monitor` are on standard error or output, whichever; both are wanted.
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &said)
+}
+
+fn leader() -> Result<String> {
+    let healer = format!("{PREFIX}healer-1");
+    let status = docker(&["exec", &healer, "/monitor", "status", "--json"])?;
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    let leader = status["leader"].as_str().context("no leader")?;
+    Ok(leader.to_owned())
+}
+
+/// When the first order about the old leader was given, by the time stamps of the healers' logs.
+fn first_order(leader: &str, died_ns: i64) -> Result<Duration> {
+    let died = u64::try_from(died_ns).context("no time in the event")?;
+    let since = format!("{}.{:09}", died / 1_000_000_000, died % 1_000_000_000);
+    let said = format!("Node {leader} is DEAD. Restarting...");
+    let mut orders = Vec::new();
+    for number in 1..=3 {
+        let healer = format!("{PREFIX}healer-{number}");
+        let log = docker(&["logs", "--timestamps", "--since", &since, &healer])?;
+        let line = log.lines().find(|line| line.contains(&said));
+        orders.extend(line.and_then(|line| line.split(' ').next()).and_then(nanos));
     }
-    for (name, spread) in [
-        ("floor ", &figures.floor_ms),
-        ("leader", &figures.leader_ms),
-    ] {
-        println!(
-            "{name}  median {:.0} ms, p95 {:.0} ms, max {:.0} ms",
-            spread.median, spread.p95, spread.max
-        );
+    let first = orders.into_iter().min().context("nobody gave an order")?;
+    // Of one day: it does not matter which.
+    let of_day = died % 86_400_000_000_000;
+    Ok(Duration::from_nanos(first.saturating_sub(of_day)))
+}
+
+/// `2026-11-21T16:07:35.123456789Z` → nanoseconds of that day.
+fn nanos(stamp: &str) -> Option<u64> {
+    let clock = stamp.split_once('T')?.1.strip_suffix('Z')?;
+    let (whole, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut seconds = 0;
+    for part in whole.split(':') {
+        seconds = seconds * 60 + part.parse::<u64>().ok()?;
+    }
+    let fraction: u64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    Some(seconds * 1_000_000_000 + fraction)
+}
+
+fn report(figures: &Figures) -> Result<()> {
+    println!("\nmilliseconds                        median      p95      max");
+    let rows = [
+        ("worker, until it runs", &figures.worker.running_ms),
+        ("  floor", &figures.worker_floor.running_ms),
+        ("  poller, 5 s", &figures.worker_poller.running_ms),
+        ("worker, until it answers", &figures.worker.answering_ms),
+        ("  floor", &figures.worker_floor.answering_ms),
+        ("  poller, 5 s", &figures.worker_poller.answering_ms),
+        ("five at once, all run", &figures.five_at_once.running_ms),
+        ("  floor", &figures.five_at_once_floor.running_ms),
+        (
+            "five at once, all answer",
+            &figures.five_at_once.answering_ms,
+        ),
+        ("  floor", &figures.five_at_once_floor.answering_ms),
+        ("leader, successor acts", &figures.leader.successor_acts_ms),
+        ("leader, until it runs", &figures.leader.running_ms),
+    ];
+    for (name, spread) in rows {
+        println!("{name:<33} {}", spread.columns());
     }
     println!(
-        "ratio   median {:.2}, p95 {:.2}",
-        figures.median_ratio, figures.p95_ratio
+        "\nby the floor: median {:.2}, p95 {:.2}, answering {:.2}, five at once {:.2}, leader {:.2}",
+        figures.median_ratio,
+        figures.p95_ratio,
+        figures.answering_ratio,
+        figures.burst_ratio,
+        figures.leader_ratio
     );
+    println!("kept in {}", keep("healing", figures)?.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nanos;
+
+    #[test]
+    fn time_stamps_of_logs_become_nanoseconds_of_the_day() {
+        assert_eq!(nanos("2026-11-21T00:01:02.5Z"), Some(62_500_000_000));
+        assert_eq!(nanos("2026-11-21T01:00:00Z"), Some(3_600_000_000_000));
+        assert_eq!(nanos("Node"), None);
+    }
 }
