@@ -31,7 +31,8 @@ adopt: ; @FILE="$(FILE)" DRY_RUN="$(DRY_RUN)" SOLO="$(SOLO)" scripts/adopt
 prove: ; @MINUTES="$(MINUTES)" SEED="$(SEED)" scripts/prove
 
 # Always the whole workspace, so that what all of them depend on is compiled once.
-RUN = cargo test --locked --workspace
+# What fails is run once more by itself and said to be flaky if it passes then.
+RUN = scripts/repeat-failed cargo test --locked --workspace
 FAULTS = $(RUN) --features planaria-chaos/engine-tests --test chaos docker::
 WATCH = $(RUN) --features planaria-monitor/engine-tests --test watch -- --test-threads=4
 CLIENTS = $(RUN) --features planaria-storage/client-tests --test cluster clients:: -- --test-threads=2
