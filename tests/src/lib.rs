@@ -13,6 +13,7 @@
 
 pub mod clients;
 pub mod docker;
+mod events;
 pub mod patience;
 pub mod patients;
 pub mod second;

@@ -1,14 +1,14 @@
 //! What a person asks of the leader: signed with the operator key, handed to the monitor in this
 //! container, which passes it on.
 
-use super::{config_error, exit, local};
+use super::{config_error, exit, local, show};
 use crate::config;
 use crate::http;
 use crate::identity;
 use clap::Args;
 use planaria_core::codec::Codec;
 use planaria_core::id::{MemberName, RequestId};
-use planaria_core::message::{Body, Envelope, KeyRole, Outcome, Verb};
+use planaria_core::message::{Body, Envelope, KeyRole, MemberState, MemberView, Outcome, Verb};
 use planaria_core::settings::{Settings, parse_duration};
 use std::time::Duration;
 
@@ -27,6 +27,18 @@ pub(super) struct PlainArgs {
 pub(super) struct NameArgs {
     /// The container, by its name.
     name: String,
+    #[command(flatten)]
+    plain: PlainArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealArgs {
+    /// The container, by its name.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    name: Option<String>,
+    /// Everyone who is dead, in quarantine, or expected and never heard, one after another.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     plain: PlainArgs,
 }
@@ -64,8 +76,40 @@ pub(super) struct HoldArgs {
     reason: String,
 }
 
-pub(super) fn heal(settings: &Settings, args: NameArgs) -> u8 {
-    one(settings, args, |name| Verb::Heal { name })
+pub(super) fn heal(settings: &Settings, args: HealArgs) -> u8 {
+    if let Some(name) = args.name {
+        let plain = args.plain;
+        return one(settings, NameArgs { name, plain }, |name| Verb::Heal {
+            name,
+        });
+    }
+    let status = match show::ask_for_status(&local(settings)) {
+        Ok((_, status)) => status,
+        Err(code) => return code,
+    };
+    let down = down(&status.members);
+    if down.is_empty() && !args.plain.json {
+        println!("Nobody is down.");
+    }
+    // The first refusal's code is told, after all were asked.
+    down.into_iter().fold(exit::OK, |code, name| {
+        let one = ask(settings, Verb::Heal { name }, &args.plain);
+        if code == exit::OK { one } else { code }
+    })
+}
+
+/// Those whom a person means by everyone who is down; who was stopped on purpose has left and is none of them.
+fn down(members: &[MemberView]) -> Vec<MemberName> {
+    members
+        .iter()
+        .filter(|member| {
+            matches!(
+                member.state,
+                MemberState::Dead | MemberState::Quarantined | MemberState::Expected
+            )
+        })
+        .map(|member| member.name.clone())
+        .collect()
 }
 
 pub(super) fn release(settings: &Settings, args: NameArgs) -> u8 {
@@ -150,7 +194,7 @@ fn ask(settings: &Settings, verb: Verb, args: &PlainArgs) -> u8 {
     };
     let address = local(settings);
     match http::request("POST", &address, "/request", &payload, ANSWER_TIMEOUT) {
-        Ok(answer) => show(answer.status, &answer.body, args),
+        Ok(got) => answer(got.status, &got.body, args),
         Err(error) => {
             eprintln!("monitor: no monitor answers at {address}: {error}");
             exit::UNAVAILABLE
@@ -163,7 +207,7 @@ fn name_of(verb: &Verb) -> String {
     value["verb"].as_str().unwrap_or("--help").to_owned()
 }
 
-fn show(status: u16, body: &[u8], args: &PlainArgs) -> u8 {
+fn answer(status: u16, body: &[u8], args: &PlainArgs) -> u8 {
     let Ok(outcome) = serde_json::from_slice::<Outcome>(body) else {
         eprintln!("monitor: an answer that is not understood (HTTP {status})");
         return exit::FAILURE;
@@ -199,10 +243,10 @@ mod tests {
         let args = PlainArgs { json: true };
         let yes = br#"{"accepted":true,"text":"done"}"#;
         let no = br#"{"accepted":false,"text":"no"}"#;
-        assert_eq!(show(200, yes, &args), exit::OK);
-        assert_eq!(show(200, no, &args), exit::FAILURE);
-        assert_eq!(show(403, no, &args), exit::NO_PERMISSION);
-        assert_eq!(show(504, no, &args), exit::TRY_AGAIN);
-        assert_eq!(show(200, b"<html>", &args), exit::FAILURE);
+        assert_eq!(answer(200, yes, &args), exit::OK);
+        assert_eq!(answer(200, no, &args), exit::FAILURE);
+        assert_eq!(answer(403, no, &args), exit::NO_PERMISSION);
+        assert_eq!(answer(504, no, &args), exit::TRY_AGAIN);
+        assert_eq!(answer(200, b"<html>", &args), exit::FAILURE);
     }
 }

@@ -58,7 +58,7 @@ enum Commands {
     /// Show the group as the monitor in this container sees it.
     Status(show::ShowArgs),
     /// Show the members only, one a line.
-    Members(show::ShowArgs),
+    Members(show::MembersArgs),
     /// Show the last alerts and incidents, one a line, each kind with the newest last.
     Events(events::EventsArgs),
     /// Show the group live in this terminal, with keys to act (in the console's image).
@@ -74,7 +74,7 @@ enum Commands {
     /// Is it there? Exit code 0 or 1, for health checks.
     Ping(PingArgs),
     /// Bring a container back now, whatever is known of its back-off or of a person's will.
-    Heal(ask::NameArgs),
+    Heal(ask::HealArgs),
     /// Maintenance: watched and reported, not touched.
     Hold(ask::HoldArgs),
     /// End maintenance early.

@@ -26,12 +26,30 @@ impl ShowArgs {
     }
 }
 
+#[derive(Debug, Args)]
+pub(super) struct MembersArgs {
+    /// Only those in one of these states: joining, alive, late, suspect, dead, restarting, isolated, quarantined,
+    /// left, expected, patient. Exit code 1 where nobody is.
+    #[arg(long, value_name = "STATE,...", value_delimiter = ',', value_parser = parse_state)]
+    state: Vec<MemberState>,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+fn parse_state(text: &str) -> Result<MemberState, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
 /// Incidents shown below the table.
 const INCIDENTS_SHOWN: usize = 5;
 
 pub(super) fn fetch(settings: &Settings, args: &ShowArgs) -> Result<(Vec<u8>, Status), u8> {
-    let address = args.address(settings);
-    let body = get(&address, "/status").map_err(|error| {
+    ask_for_status(&args.address(settings))
+}
+
+/// What the monitor there knows, as it said it and understood.
+pub(super) fn ask_for_status(address: &str) -> Result<(Vec<u8>, Status), u8> {
+    let body = get(address, "/status").map_err(|error| {
         eprintln!("monitor: {error}");
         exit::UNAVAILABLE
     })?;
@@ -56,19 +74,29 @@ pub(super) fn status(settings: &Settings, args: &ShowArgs) -> u8 {
     }
 }
 
-pub(super) fn members(settings: &Settings, args: &ShowArgs) -> u8 {
-    match fetch(settings, args) {
-        Ok((_, status)) => {
-            if args.json {
+pub(super) fn members(settings: &Settings, args: &MembersArgs) -> u8 {
+    match fetch(settings, &args.show) {
+        Ok((_, mut status)) => {
+            keep(&mut status.members, &args.state);
+            if args.show.json {
                 let text = serde_json::to_string(&status.members).unwrap_or_default();
                 println!("{text}");
             } else {
                 print!("{}", table(&status));
             }
-            exit::OK
+            if status.members.is_empty() && !args.state.is_empty() {
+                exit::FAILURE
+            } else {
+                exit::OK
+            }
         }
         Err(code) => code,
     }
+}
+
+/// All of them where no state is named.
+fn keep(members: &mut Vec<MemberView>, states: &[MemberState]) {
+    members.retain(|member| states.is_empty() || states.contains(&member.state));
 }
 
 fn render(status: &Status) -> String {
@@ -252,5 +280,28 @@ mod tests {
         );
         let (nine, ten) = (text.find("worker-9"), text.find("worker-10"));
         assert!(nine < ten, "natural order:\n{text}");
+    }
+
+    #[test]
+    fn members_are_kept_by_state() {
+        let all = vec![
+            member("worker-1", MemberState::Dead),
+            member("worker-2", MemberState::Alive),
+            member("worker-3", MemberState::Expected),
+        ];
+        let kept = |states: &[MemberState]| {
+            let mut members = all.clone();
+            keep(&mut members, states);
+            members
+                .iter()
+                .map(|member| member.name.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&[]).len(), 3);
+        let down = [MemberState::Dead, MemberState::Expected];
+        assert_eq!(kept(&down), ["worker-1", "worker-3"]);
+        assert!(kept(&[MemberState::Late]).is_empty());
+        assert_eq!(parse_state("dead"), Ok(MemberState::Dead));
+        assert!(parse_state("deed").unwrap_err().contains("quarantined"));
     }
 }

@@ -123,8 +123,43 @@ fn a_monitor_answers_its_own_command_line() {
         errors.contains("test-1 knows nothing of stranger"),
         "{errors}"
     );
+    let (code, text, _) = output(monitor(port).args(["members", "--state", "dead,quarantined"]));
+    assert_eq!(code, Some(1), "nobody is:\n{text}");
+    let (code, _, errors) = output(monitor(port).args(["members", "--state", "deed"]));
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("expected one of `joining`"), "{errors}");
+    let (code, text, _) = output(monitor(port).args(["heal", "--all"]));
+    assert_eq!((code, text.as_str()), (Some(0), "Nobody is down.\n"));
     running.signal(15);
     assert_eq!(running.end().code(), Some(143));
+}
+
+#[test]
+fn each_line_of_the_json_log_is_an_object_with_the_same_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut running = start(
+        monitor(free_port())
+            .env("PLANARIA_LOG_FORMAT", "json")
+            .env("PLANARIA_LOG_LEVEL", "debug")
+            .stderr(std::fs::File::create(&log).unwrap())
+            .args(["run", "--", "sh", "-c", "echo up; exec sleep 300"]),
+    );
+    assert_eq!(running.line(), "up");
+    let lines = || std::fs::read_to_string(&log).unwrap();
+    wait_for("the start in the log", || lines().contains("child_started"));
+    running.signal(15);
+    assert_eq!(running.end().code(), Some(143));
+    for line in lines().lines() {
+        let line: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for field in ["timestamp", "level", "event", "message"] {
+            assert!(
+                line.get(field).is_some_and(serde_json::Value::is_string),
+                "{field} in {line:?}"
+            );
+        }
+    }
 }
 
 #[test]
