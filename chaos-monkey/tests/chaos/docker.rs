@@ -182,9 +182,13 @@ impl Monkey {
         panic!("{fault} was given up three times");
     }
 
-    fn ended(&mut self) {
+    /// Its exit code.
+    fn ended(&mut self) -> Option<i32> {
         let until = Instant::now() + STUCK;
-        while self.child.try_wait().unwrap().is_none() {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
             assert!(Instant::now() < until, "the monkey does not end");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -255,6 +259,14 @@ fn kill() {
 }
 
 #[test]
+fn nobody_heals_it_and_the_exit_code_says_so() {
+    let target = Target::start("alone", &[]);
+    let mut monkey = Monkey::attack("kill", &target, &["--for", "3s"]);
+    assert_eq!(monkey.ended(), Some(1));
+    assert_eq!(target.inspect("{{.State.Running}}"), "true", "it is undone");
+}
+
+#[test]
 fn term() {
     let target = Target::start("term", &[]);
     endings("term", &target, &[], |it| {
@@ -283,7 +295,7 @@ fn restart() {
     let target = Target::start("restart", &[]);
     let before = target.inspect("{{.State.StartedAt}}");
     let mut monkey = Monkey::attack("restart", &target, &[]);
-    monkey.ended();
+    assert_eq!(monkey.ended(), Some(0), "it came back");
     assert_ne!(target.inspect("{{.State.StartedAt}}"), before);
     assert_eq!(target.inspect("{{.State.Running}}"), "true");
 }

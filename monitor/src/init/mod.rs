@@ -73,8 +73,9 @@ const NOT_FOUND: u8 = 127;
 const SIGNALLED: i32 = 128;
 /// Nothing is due; any signal wakes us before.
 const IDLE: Duration = Duration::from_secs(3600);
-/// After so long without a signal the start is over, and its code can go.
-const SETTLED: Duration = Duration::from_secs(2);
+/// After so long without a signal code that is not used can go: once after the start, and once more when also what
+/// comes only every few seconds has had its first time.
+const SETTLED: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
 
 /// Runs the program to its end; the exit code is the program's.
 pub(crate) fn run(config: Config, options: &Options) -> u8 {
@@ -253,17 +254,18 @@ impl Running {
     }
 
     fn serve(&mut self) -> Result<u8, Failure> {
-        let mut idle = SETTLED;
+        let mut settling = SETTLED.into_iter();
+        let mut idle = settling.next();
         loop {
             let left = self
                 .kill_at
                 .map(|at| at.saturating_duration_since(Instant::now()));
-            match self.signals.next(left.unwrap_or(idle)) {
+            match self.signals.next(left.or(idle).unwrap_or(IDLE)) {
                 Some(libc::SIGCHLD) => {}
                 Some(signal) => self.signal(signal),
                 None => {
-                    if idle == SETTLED {
-                        idle = IDLE;
+                    if idle.is_some() {
+                        idle = settling.next();
                         sys::forget_code();
                     }
                     self.kill_if_due();
