@@ -10,7 +10,7 @@ pub(crate) fn exit_now(code: i32) -> ! {
 
 #[cfg(feature = "cli")]
 pub(crate) use process::{
-    Inherited, Received, SignalSet, clean_start, forget_code, kill, kill_group, receive,
+    Inherited, Received, SignalSet, clean_start, give_back_memory, kill, kill_group, receive,
     take_signals,
 };
 
@@ -73,9 +73,16 @@ mod process {
         }
     }
 
+    /// Gives back what only the start needed: freed memory that the allocator keeps, and program code.
+    pub(crate) fn give_back_memory() {
+        // SAFETY: it takes no pointer, and may be called at any time.
+        unsafe { libc::malloc_trim(0) };
+        forget_code();
+    }
+
     /// Gives back the memory of program code that only the start needed; what is used again is read again, mostly from
     /// the page cache. A sidecar sits idle in every container, so this is most of its resident size.
-    pub(crate) fn forget_code() {
+    fn forget_code() {
         let Ok(maps) = std::fs::read_to_string("/proc/self/smaps") else {
             return;
         };

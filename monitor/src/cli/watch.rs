@@ -6,10 +6,14 @@ use crate::group::Config;
 use crate::logging;
 use crate::monitor::Monitor;
 use crate::solo::{Form, Target, Variables};
+use crate::sys;
 use clap::Args;
 use planaria_core::settings::Settings;
 use signal_hook::iterator::Signals;
 use std::time::Duration;
+
+/// After so long the first list is taken in; after so long more what comes only now and then has had its first time.
+const SETTLED: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(30)];
 
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
@@ -76,9 +80,24 @@ pub(super) fn watch(mut settings: Settings, args: &WatchArgs) -> u8 {
             "The service manager cannot be told that this lives: {error}"
         );
     }
+    settle();
     signals.forever().next();
     monitor.leave();
     exit::OK
+}
+
+/// Reading the first list of a large host takes memory that is not needed again.
+fn settle() {
+    let settling = || {
+        for span in SETTLED {
+            std::thread::sleep(span);
+            sys::give_back_memory();
+        }
+    };
+    // Without the thread it goes on with what it has.
+    let _ = std::thread::Builder::new()
+        .name("settle".to_owned())
+        .spawn(settling);
 }
 
 fn alone(config: Config, mut variables: Variables) -> Config {

@@ -1,6 +1,7 @@
 //! Calls to the engine: each with a deadline, each with a last look right before it.
 
 use super::known::Knowledge;
+use super::process_state::ProcessStates;
 use super::recreate::Specifications;
 use super::{CALL_DEADLINE, DockerError, client, error_chain, translate};
 use crate::clock;
@@ -48,6 +49,7 @@ pub(crate) struct Calls {
     hooks: Option<Hooks>,
     duty: Option<Duty>,
     known: Knowledge,
+    process_states: ProcessStates,
 }
 
 impl Calls {
@@ -59,6 +61,7 @@ impl Calls {
             hooks: None,
             duty: None,
             known: Knowledge::default(),
+            process_states: ProcessStates::default(),
         })
     }
 
@@ -280,6 +283,16 @@ impl Calls {
 
     /// The first process's state letter; `None` where the engine cannot tell (a proxy that forbids it).
     async fn process_state(&self, id: &ContainerId, pid: i64) -> Option<char> {
+        let asked = clock::now();
+        if let Some(known) = self.process_states.get(asked, id, pid) {
+            return known;
+        }
+        let state = self.ask_process_state(id, pid).await;
+        self.process_states.put(asked, id, pid, state);
+        state
+    }
+
+    async fn ask_process_state(&self, id: &ContainerId, pid: i64) -> Option<char> {
         let options = TopOptionsBuilder::new().ps_args("-eo pid,stat").build();
         let top = within(self.docker.top_processes(id.as_str(), Some(options)))
             .await

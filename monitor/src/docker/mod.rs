@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod known;
 mod probe;
+mod process_state;
 mod recreate;
 mod translate;
 

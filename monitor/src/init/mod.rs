@@ -266,7 +266,7 @@ impl Running {
                 None => {
                     if idle.is_some() {
                         idle = settling.next();
-                        sys::forget_code();
+                        sys::give_back_memory();
                     }
                     self.kill_if_due();
                 }
