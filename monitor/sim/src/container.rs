@@ -138,6 +138,8 @@ pub(crate) struct Truth {
     pub(crate) lost: Option<u64>,
     /// Healings of it that failed without a start.
     pub(crate) failures: Vec<u64>,
+    /// Starts and attempts that a person took back in a way that no healer could see.
+    pub(crate) uncleared: usize,
     /// Who told people last that it is in quarantine.
     pub(crate) told: Option<Told>,
     /// Since when it is paused.
@@ -173,6 +175,11 @@ pub(crate) struct Told {
 }
 
 impl Truth {
+    /// How often it was brought back, or was tried to be.
+    pub(crate) fn attempts(&self) -> usize {
+        self.restarts.len() + self.refused.len()
+    }
+
     /// A person stopped it, started it anew or released it.
     pub(crate) fn forget_restarts(&mut self) {
         self.restarts.clear();
@@ -266,6 +273,7 @@ impl Cont {
                 refused: Vec::new(),
                 lost: None,
                 failures: Vec::new(),
+                uncleared: 0,
                 told: None,
                 paused_since: None,
                 paused_before: false,

@@ -70,6 +70,7 @@ impl Supervisor {
             ContainerState::Removing => None,
         }?;
         let engine = self.engine_time(now);
+        let engine = self.mandate.leads.then_some(engine);
         if patient.quarantine(now, engine, self.config.release_after, out) {
             patient.wake_at_release(self.config.release_after);
             return None;
@@ -436,15 +437,25 @@ impl Patient {
         }
     }
 
-    /// Still in quarantine. One that lasted long enough ends by itself.
-    fn quarantine(&mut self, now: Instant, engine: i64, after: Duration, out: &mut Out) -> bool {
+    /// Still in quarantine. One that lasted long enough ends by itself: for all where the leader says so
+    /// (`engine`: its engine's time).
+    fn quarantine(
+        &mut self,
+        now: Instant,
+        engine: Option<i64>,
+        after: Duration,
+        out: &mut Out,
+    ) -> bool {
         let Some(since) = self.intensity.quarantined else {
             return false;
         };
         if now.since(since) < after {
             return true;
         }
-        self.intensity.clear(now, engine);
+        match engine {
+            Some(engine) => self.intensity.clear(now, engine),
+            None => self.intensity.serve_out(),
+        }
         let text = format!(
             "{} is released from quarantine: its time is over",
             self.info.name

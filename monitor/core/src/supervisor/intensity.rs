@@ -166,6 +166,21 @@ impl Intensity {
         self.told.is_none()
     }
 
+    /// What must be on the volume before this healer ends: since when it is in quarantine, and when people
+    /// were told of it.
+    pub(super) fn bans(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.quarantined, self.told)
+    }
+
+    /// The time of its quarantine is over, as far as this healer can tell: where it was away, by a clock
+    /// that may have been set. Nobody's will takes anything back, so that one who knows better is believed.
+    pub(super) fn serve_out(&mut self) {
+        self.restarts.clear();
+        self.row = 0;
+        self.quarantined = None;
+        self.told = None;
+    }
+
     /// Since when it is in a quarantine of which nobody was told.
     pub(super) fn untold(&self) -> Option<Instant> {
         self.quarantined.filter(|_| self.told.is_none())

@@ -79,9 +79,10 @@ impl Supervisor {
                 }
                 continue;
             };
-            let before = (patient.exit.clone(), patient.intensity.quarantined);
+            let before = patient.exit.clone();
+            let bans = patient.intensity.bans();
             self.adopt_record(now, &mut patient, record);
-            if before != (patient.exit.clone(), patient.intensity.quarantined) {
+            if before != patient.exit || bans != patient.intensity.bans() {
                 self.unsaved = true;
                 self.dirty.insert(id.clone());
             }
@@ -251,7 +252,8 @@ impl Supervisor {
 }
 
 pub(crate) fn incarnation(patient: &Patient) -> Incarnation {
-    let short: String = patient.info.id.as_str().chars().take(12).collect();
+    let id = patient.info.id.as_str();
+    let short = id.get(..12).unwrap_or(id);
     let started = patient.info.started_at.as_deref().unwrap_or("never");
     Incarnation(format!("{short}@{started}"))
 }

@@ -155,6 +155,11 @@ impl World {
                 let cont = &mut self.conts[index];
                 if cont.truth.will != Will::Run {
                     // Else nobody can tell this start from one by the engine's own policy.
+                    if cont.truth.will == Will::Open && cont.truth.died {
+                        // Stopping what was dead left no trace: to healers this is one more start after a
+                        // death, and they count on.
+                        cont.truth.uncleared += cont.truth.attempts() + 1;
+                    }
                     cont.truth.died = false;
                     cont.truth.forget_restarts();
                 }

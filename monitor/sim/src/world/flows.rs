@@ -496,6 +496,7 @@ impl World {
             self.conts[index].truth.will = Will::Stopped(now);
         }
         self.conts[index].truth.forget_restarts();
+        self.conts[index].truth.uncleared = 0;
         self.after_stop(index, stop.then);
     }
 

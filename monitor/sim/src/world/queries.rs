@@ -384,7 +384,8 @@ impl World {
         let starts = usize::try_from(cont.life).unwrap_or(usize::MAX);
         let restarts = cont.restarts_within(self.now, QUARANTINE_MEMORY)
             + cont.truth.failures.len()
-            + cont.truth.refused.len();
+            + cont.truth.refused.len()
+            + cont.truth.uncleared;
         // Where a stop was not heard by all, some still count what was before it.
         let restarts = match cont.truth.lost {
             Some(_) => starts + cont.truth.failures.len() + cont.truth.refused.len(),
