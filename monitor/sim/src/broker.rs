@@ -93,6 +93,8 @@ pub(crate) struct Broker {
     pub(crate) wedged: bool,
     /// Everything it does takes up to so much longer, in nanoseconds.
     pub(crate) slow: u64,
+    /// So slow it was until then.
+    was_slow: (u64, u64),
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     /// What arrived while it was frozen.
     pub(crate) held: Vec<Op>,
@@ -123,6 +125,20 @@ impl Broker {
             },
         );
         self.next_conn
+    }
+
+    /// From now on everything takes up to so much longer.
+    pub(crate) fn slow_down(&mut self, slow: u64, now: u64) {
+        self.was_slow = (self.slowest_of_late(now), now);
+        self.slow = slow;
+    }
+
+    /// What was written to it of late took up to so much longer.
+    pub(crate) fn slowest_of_late(&self, now: u64) -> u64 {
+        let (slow, until) = self.was_slow;
+        // By then it has arrived.
+        let still = now - until < 4 * slow;
+        self.slow.max(if still { slow } else { 0 })
     }
 
     /// The process is gone: connections and queues with it, the token stays on disk.

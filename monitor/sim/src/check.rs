@@ -148,6 +148,10 @@ const EVENT_DELAY: u64 = 10 * MS;
 /// A connection that is lost within this took what was written last with it.
 const TOLD_LOST: u64 = 10 * S;
 
+/// A new leader tells when it has waited so long for what others remember: its announcement and their answer
+/// are two messages, of two ways each.
+const WAYS_TO_A_MEMORY: u64 = 4;
+
 /// How failed healings begin that left no start behind and count all the same.
 const COUNTED: [&str; 3] = [
     "the engine refused",
@@ -552,6 +556,10 @@ impl World {
             at: now,
             by: teller,
             linked: linked(self, teller),
+            led: self
+                .proc(teller.0, teller.1)
+                .and_then(|proc| proc.token)
+                .is_some_and(|token| token.granted.is_some()),
         };
         let before = self.conts[target].truth.told;
         let before = before.filter(|before| before.life == life);
@@ -568,12 +576,17 @@ impl World {
             .links_lost
             .get(&before.by)
             .is_some_and(|at| *at + S >= before.at && *at <= before.at + TOLD_LOST);
+        // Who led nobody tells a leader that comes later, if it still can.
+        let dumb =
+            self.proc(before.by.0, before.by.1).is_none() || self.conts[before.by.0].freeze != 0;
+        let lost = lost || !before.led && dumb;
         // And one that is cut off hears nothing of it.
         let deaf = self.procs[index]
             .as_ref()
             .is_none_or(|proc| proc.beat_heard < Some(before.at))
             || self.cut_broker.contains(by)
-            || self.cut_broker.contains(&self.name(before.by.0));
+            || self.cut_broker.contains(&self.name(before.by.0))
+            || now - before.at < WAYS_TO_A_MEMORY * self.broker.slowest_of_late(now);
         let could_know = before.linked && told.linked && !lost && !deaf;
         if could_know && !self.stage.solo {
             let at = shown(before.at);

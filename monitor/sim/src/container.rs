@@ -172,6 +172,8 @@ pub(crate) struct Told {
     pub(crate) by: (usize, u64),
     /// It had a connection to write it down for others.
     pub(crate) linked: bool,
+    /// It held the token: its beats told the others.
+    pub(crate) led: bool,
 }
 
 impl Truth {

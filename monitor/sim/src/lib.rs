@@ -35,4 +35,4 @@ pub use recording::{Replayed, replay};
 pub use sabotage::Sabotage;
 pub use scenario::{SCENARIOS, Scenario, find};
 pub use trace::Trace;
-pub use world::{Act, Stage, World};
+pub use world::{Act, Point, Stage, World};

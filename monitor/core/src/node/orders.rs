@@ -61,13 +61,14 @@ impl Node {
         if self.config.role != Role::Healer || self.broker != BrokerState::Connected {
             return;
         }
-        let Some(host) = self.supervisor.as_ref().and_then(|s| s.host.clone()) else {
+        let Some(host) = self.supervisor.as_ref().and_then(|s| s.host.as_ref()) else {
             return;
         };
-        let wanted = (host, self.election.rank());
-        if self.hosts.consuming.as_ref() != Some(&wanted) {
-            let (host, priority) = wanted.clone();
-            self.hosts.consuming = Some(wanted);
+        let priority = self.election.rank();
+        let consuming = self.hosts.consuming.as_ref();
+        if consuming.is_none_or(|(known, rank)| known != host || *rank != priority) {
+            let host = host.clone();
+            self.hosts.consuming = Some((host.clone(), priority));
             self.out.push(Effect::ConsumeOrders { host, priority });
         }
         let news = self

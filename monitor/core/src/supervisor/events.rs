@@ -202,7 +202,9 @@ impl Supervisor {
         let Some(ticket) = &patient.ticket else {
             return;
         };
-        if ticket.ordered.is_some() {
+        if ticket.ordered.is_some() || ticket.announced {
+            // Others take this person's signal for the announced one until they are told.
+            self.announce |= ticket.announced;
             let note = Some(("refused", why.to_owned()));
             self.close(now, patient, IncidentOutcome::Refused, note, out);
         } else {

@@ -382,6 +382,24 @@ mod tests {
     }
 
     #[test]
+    fn a_quarantine_that_one_takes_for_served_is_believed_again() {
+        let window = Duration::from_secs(60);
+        let (mut stayed, mut away) = (Intensity::default(), Intensity::default());
+        for second in 1..=5 {
+            stayed.count(at(second), second as i64 * SECOND);
+        }
+        assert!(stayed.quarantine(at(5), window));
+        stayed.told = Some(at(6));
+        // Its clock says that a quarter of an hour has passed.
+        away.adopt(at(2000), 2000 * SECOND, &record(&stayed, at(7)));
+        away.serve_out();
+        away.adopt(at(2001), 2001 * SECOND, &record(&stayed, at(8)));
+        assert_eq!(away.within(at(2001), window), 5);
+        assert!(away.quarantined.is_some());
+        assert_eq!(away.untold(), None);
+    }
+
+    #[test]
     fn a_successor_knows_whether_people_were_told() {
         let window = Duration::from_secs(60);
         let (mut one, mut other) = (Intensity::default(), Intensity::default());

@@ -171,10 +171,13 @@ impl Supervisor {
         if let Some(patient) = self.patients.get_mut(&incident.container)
             && nothing
             && patient.is_up()
-            && let Some(at) = patient.life.excused_at.take()
         {
-            patient.begin_stopping(at);
-            self.dirty.insert(incident.container.clone());
+            // Its signal may still be on the way here.
+            patient.announced = None;
+            if let Some(at) = patient.life.excused_at.take() {
+                patient.begin_stopping(at);
+                self.dirty.insert(incident.container.clone());
+            }
         }
     }
 

@@ -40,6 +40,8 @@ macro_rules! for_each_scenario {
             closed_channel_makes_no_second_force_user
             commit_pause_is_left_alone
             compose_down_is_not_death
+            crash_after_an_order_starts_once
+            crash_after_taking_office_leaves_one_leader
             crash_loop_is_quarantined
             created_is_nobodys_patient
             death_that_history_shows_is_healed
@@ -75,6 +77,7 @@ macro_rules! for_each_scenario {
             one_without_a_monitor_recovers_while_the_broker_is_away
             oneoff_is_nobodys_patient
             oom_of_a_child_is_not_death
+            outside_probe_finds_what_hangs
             paused_broker_is_unpaused
             paused_is_unpaused_after_grace
             paused_leader_wakes_and_acts_on_nothing

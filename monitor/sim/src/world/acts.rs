@@ -97,6 +97,22 @@ pub enum Act {
     SetClock(i64),
     /// A person asks, at this member's command line.
     Ask(String, Verb),
+    /// A fail point: this process ends the moment after it did that.
+    CrashAfter(String, Point),
+}
+
+/// Where a healer's process may be made to end: between two steps that only together are a healing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    /// It was given the token, and has told nobody.
+    OfficeTaken,
+    /// It asked the engine for a change, which has not begun.
+    OrderSent,
+    /// The engine took the call, and the answer finds nobody.
+    CallMade,
+    /// It wrote to its volume, and what follows from that is not done.
+    Saved,
 }
 
 impl World {
@@ -133,7 +149,8 @@ impl World {
             | Act::CrashLoop(name, _)
             | Act::FailStarts(name, _)
             | Act::Deschedule(name)
-            | Act::Reschedule(name) => {
+            | Act::Reschedule(name)
+            | Act::CrashAfter(name, _) => {
                 if let Some(index) = self.find(name) {
                     self.program_act(&act, index);
                 }
@@ -236,6 +253,11 @@ impl World {
             Act::FailStarts(_, count) => self.conts[index].nature.start_failures = *count,
             Act::Deschedule(_) => self.set_freeze(index, freeze::DESCHEDULED, true),
             Act::Reschedule(_) => self.set_freeze(index, freeze::DESCHEDULED, false),
+            Act::CrashAfter(_, point) => {
+                if let Some(proc) = self.proc_mut(index, life) {
+                    proc.crash_after = Some(*point);
+                }
+            }
             _ => {}
         }
     }
@@ -295,7 +317,7 @@ impl World {
                 }
             }
             Act::LoseToken => self.broker.lose_token(),
-            Act::SlowBroker(ms) => self.broker.slow = ms * MS,
+            Act::SlowBroker(ms) => self.broker.slow_down(ms * MS, self.now),
             Act::SlowEngine(ms) => self.engine.slow = ms * MS,
             Act::Refuse(per_mille) => {
                 self.disturbed = Some(self.now);

@@ -1,6 +1,6 @@
 //! Calls of healers to the engine: check, then call, and nothing in between that could hold the world.
 
-use super::{Event, Work, World};
+use super::{Event, Point, Work, World};
 use crate::check::Rule;
 use crate::clock::{EPOCH, MS, S};
 use crate::container::freeze;
@@ -216,7 +216,14 @@ impl World {
                     .cloned()
                     .collect(),
             ),
-            EngineCall::Probe { .. } => EngineReply::Probed(None),
+            EngineCall::Probe { container, .. } => {
+                // The port is the kernel's: what is frozen is connected to, and does not answer in time.
+                let answers = self
+                    .by_id(container)
+                    .map(|index| &self.conts[index])
+                    .is_some_and(|cont| cont.lives() && cont.freeze == 0 && !cont.nature.sick);
+                EngineReply::Probed((!answers).then(|| "no answer within 2 s".to_owned()))
+            }
             EngineCall::Ping
             | EngineCall::Recreate { .. }
             | EngineCall::Start { .. }
@@ -289,6 +296,7 @@ impl World {
             )
         });
         self.check_made(call, index);
+        self.passes(call.proc, call.life, Point::CallMade);
         let reply = match &call.request {
             EngineCall::Start { .. } => {
                 let reply = call.reply(Ok(EngineReply::Done));

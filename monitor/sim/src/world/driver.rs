@@ -1,6 +1,6 @@
 //! A process with a monitor in it: the real state machine, and a driver as simple as the real ones.
 
-use super::{Call, Event, Reply, Work, World};
+use super::{Call, Event, Point, Reply, Work, World};
 use crate::broker::{ConnId, Op};
 use crate::check::Rule;
 use crate::clock::{EPOCH, MS};
@@ -58,6 +58,8 @@ pub(crate) struct Proc {
     pub(crate) leaving: bool,
     /// When a leader's beat reached it last.
     pub(crate) beat_heard: Option<u64>,
+    /// It ends once it has come here.
+    pub(crate) crash_after: Option<Point>,
     seq: u64,
     channels: u64,
     turn: u64,
@@ -140,6 +142,7 @@ impl World {
             awake_since: self.now,
             leaving: false,
             beat_heard: None,
+            crash_after: None,
             seq: 0,
             channels: 0,
             turn: 0,
@@ -440,7 +443,10 @@ impl World {
                 }
             }
             Effect::SeedToken => self.tell_broker(index, |conn| Op::Seed { conn }),
-            Effect::BindHeartbeats => self.tell_broker(index, |conn| Op::Bind { conn }),
+            Effect::BindHeartbeats => {
+                self.tell_broker(index, |conn| Op::Bind { conn });
+                self.passes(index, life, Point::OfficeTaken);
+            }
             Effect::UnbindHeartbeats => self.tell_broker(index, |conn| Op::Unbind { conn }),
             Effect::Direct { to, body } => {
                 self.check_direct(index, &body);
@@ -452,10 +458,18 @@ impl World {
                 call,
                 request,
                 not_after,
-            } => self.call(Call::new(index, life, call, request, not_after)),
+            } => {
+                let call = Call::new(index, life, call, request, not_after);
+                let order = call.change().is_some();
+                self.call(call);
+                if order {
+                    self.passes(index, life, Point::OrderSent);
+                }
+            }
             Effect::Save(saved) => {
                 let name = self.conts[index].facts.name.clone();
                 self.volumes.insert(name, saved);
+                self.passes(index, life, Point::Saved);
             }
             Effect::Answer { id, outcome } => self.answered(index, &id, outcome),
             Effect::Mandatory { .. } | Effect::ConsumeOrders { .. } | Effect::Hook { .. } => {}
@@ -479,6 +493,14 @@ impl World {
                     );
                 }
             }
+        }
+    }
+
+    /// A fail point: what else this step wanted is never done.
+    pub(crate) fn passes(&mut self, index: usize, life: u64, point: Point) {
+        let ends = |proc: &Proc| proc.crash_after == Some(point);
+        if self.proc(index, life).is_some_and(ends) {
+            self.process_ends(index, life, 134, false);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::plan::Planned;
 use crate::recording::Recorder;
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
-pub use acts::Act;
+pub use acts::{Act, Point};
 pub(crate) use calls::{Call, Reply, verb};
 pub(crate) use driver::Proc;
 pub(crate) use engine::{EngineModel, STOP_BELIEVED};
