@@ -126,6 +126,8 @@ impl Election {
     pub(crate) fn woken(&mut self, now: Instant) {
         self.woke = Some(now);
         self.resigned = None;
+        // The broker may have died and come back meanwhile: that it hung before is no evidence about it now.
+        self.handshake_failing = None;
     }
 
     pub(crate) fn broker_connected(&mut self, now: Instant, out: &mut Out) {
