@@ -583,7 +583,7 @@ impl World {
         // And one that is cut off hears nothing of it.
         let deaf = self.procs[index]
             .as_ref()
-            .is_none_or(|proc| proc.beat_heard < Some(before.at))
+            .is_none_or(|proc| proc.other_heard < Some(before.at))
             || self.cut_broker.contains(by)
             || self.cut_broker.contains(&self.name(before.by.0))
             || now - before.at < WAYS_TO_A_MEMORY * self.broker.slowest_of_late(now);

@@ -58,6 +58,8 @@ pub(crate) struct Proc {
     pub(crate) leaving: bool,
     /// When a leader's beat reached it last.
     pub(crate) beat_heard: Option<u64>,
+    /// When another one's beat reached it last: its own tell it nothing.
+    pub(crate) other_heard: Option<u64>,
     /// It ends once it has come here.
     pub(crate) crash_after: Option<Point>,
     seq: u64,
@@ -142,6 +144,7 @@ impl World {
             awake_since: self.now,
             leaving: false,
             beat_heard: None,
+            other_heard: None,
             crash_after: None,
             seq: 0,
             channels: 0,
@@ -333,14 +336,21 @@ impl World {
             String::new()
         };
         let recorded = self.is_recorded(index).then(|| input.clone());
-        let heard =
-            matches!(&input, Input::Message(envelope) if matches!(envelope.body, Body::Beat(_)));
+        let heard = match &input {
+            Input::Message(envelope) if matches!(envelope.body, Body::Beat(_)) => {
+                Some(envelope.boot)
+            }
+            _ => None,
+        };
         let at = self.now;
         let Some(proc) = self.procs[index].as_mut() else {
             return;
         };
-        if heard {
+        if let Some(by) = heard {
             proc.beat_heard = Some(at);
+            if by != proc.boot {
+                proc.other_heard = Some(at);
+            }
         }
         let effects = proc.node.handle(now, input);
         if let Some(input) = recorded
