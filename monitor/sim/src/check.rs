@@ -288,7 +288,10 @@ impl World {
             .is_some_and(|until| now - until <= UNWELL_MEMORY);
         let loops = cont.restarts_within(now, window) >= limit
             || cont.facts.state == ContainerState::Restarting;
-        let explained = truth.unwell.is_some() || recently || truth.asked || loops;
+        // Docker has just brought it back by its own policy, and the news of it is on its way: what is wanted
+        // quotes the life before, and is refused.
+        let just_back = cont.in_a_row > 0 && now - cont.ran_since <= EVENT_DELAY;
+        let explained = truth.unwell.is_some() || recently || truth.asked || loops || just_back;
         if !explained && cont.lives() {
             let verb = crate::world::verb(&call.request);
             self.violate(Rule::Evidence, || {
