@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! asker ─▶ "PLNP" · version · nonce [32] · card
-//! asker ◀─ nonce [32] · card · proof("answerer", both nonces, both cards)
+//! asker ◀─ "PLNP" · version · nonce [32] · card · proof("answerer", both nonces, both cards)
 //! asker ─▶ proof("asker", both nonces, both cards)
 //! asker ◀─ 1
 //! ```
-//! Each direction then has a key of its own, made from the secret and both nonces.
+//! Each direction then has a key of its own, made from the secret and both nonces. Who is asked in
+//! another version than its own says its own, and no more: both sides then know what is wrong.
 
 use super::frame::Direction;
 use planaria_storage_core::{DiskId, decode, encode};
@@ -16,7 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-const MAGIC: &[u8; 5] = b"PLNP\x01";
+const MAGIC: &[u8; 4] = b"PLNP";
+/// The version of all that is said between nodes, frames and messages too: 2 since who answers
+/// gives signs of life, which a node of version 1 would take for a broken frame.
+const VERSION: u8 = 2;
 /// A card is a few numbers and a name.
 const MAX_CARD: usize = 1024;
 /// How long a handshake may take.
@@ -74,6 +78,39 @@ fn denied() -> io::Error {
     )
 }
 
+/// Another version at the other end, or one that says none.
+fn other_version(theirs: Option<u8>) -> io::Error {
+    let theirs = theirs.map_or_else(
+        || "closed without a word, as older releases do".to_owned(),
+        |version| format!("speaks version {version}"),
+    );
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!(
+            "this node speaks version {VERSION} of the peer protocol, the other {theirs}; \
+             run the same release on both"
+        ),
+    )
+}
+
+/// Whether it is the other node's version that keeps it away.
+pub(super) fn is_other_version(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+/// Reads how a greeting begins.
+async fn read_version<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<u8> {
+    let mut start = [0; MAGIC.len() + 1];
+    stream.read_exact(&mut start).await?;
+    match start.split_last() {
+        Some((version, magic)) if magic == MAGIC => Ok(*version),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not a storage node",
+        )),
+    }
+}
+
 /// The asker's side.
 pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
@@ -83,9 +120,23 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     let nonce: [u8; 32] = rand::random();
     let mine = sized_card(card)?;
     stream
-        .write_all(&[&MAGIC[..], &nonce, &mine].concat())
+        .write_all(&[&MAGIC[..], &[VERSION], &nonce, &mine].concat())
         .await?;
     stream.flush().await?;
+    match read_version(stream).await {
+        Ok(VERSION) => {}
+        Ok(theirs) => return Err(other_version(Some(theirs))),
+        // A node of version 1 closes without a word, and over what it has not read.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            ) =>
+        {
+            return Err(other_version(None));
+        }
+        Err(error) => return Err(error),
+    }
     let mut their_nonce = [0; 32];
     stream.read_exact(&mut their_nonce).await?;
     let (theirs, card) = read_card(stream).await?;
@@ -115,13 +166,14 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     secret: &Secret,
     card: &Card,
 ) -> io::Result<Greeted> {
-    let mut magic = [0; 5];
-    stream.read_exact(&mut magic).await?;
-    if &magic != MAGIC {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "not a node of this version of the protocol",
-        ));
+    let theirs = read_version(stream).await?;
+    if theirs != VERSION {
+        stream.write_all(&[&MAGIC[..], &[VERSION]].concat()).await?;
+        stream.shutdown().await?;
+        // What it sent is read: a connection closed over unread bytes may take our word with it.
+        let mut rest = [0; 2 * MAX_CARD];
+        while stream.read(&mut rest).await.is_ok_and(|length| length > 0) {}
+        return Err(other_version(Some(theirs)));
     }
     let mut their_nonce = [0; 32];
     stream.read_exact(&mut their_nonce).await?;
@@ -131,7 +183,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     let transcript = [&their_nonce[..], &nonce, &theirs, &mine].concat();
     let proof = secret.derive("answerer", &transcript);
     stream
-        .write_all(&[&nonce[..], &mine, &proof].concat())
+        .write_all(&[&MAGIC[..], &[VERSION], &nonce, &mine, &proof].concat())
         .await?;
     stream.flush().await?;
     let mut their_proof = [0; 32];
@@ -197,6 +249,63 @@ pub(super) mod tests {
         let (asked, answered) = meet("s", "s").await;
         assert_eq!(asked.unwrap().card, card(2));
         assert_eq!(answered.unwrap().card, card(1));
+    }
+
+    /// Whoever speaks another version is told ours, and both know why nothing comes of it.
+    #[tokio::test]
+    async fn another_version_is_refused_by_both_with_the_reason() {
+        for theirs in [0, VERSION - 1, VERSION + 1, 255] {
+            let (mut left, mut right) = tokio::io::duplex(4096);
+            let secret = Secret::new("s");
+            let asked = async {
+                let greeting = [&MAGIC[..], &[theirs], &[7; 40]].concat();
+                left.write_all(&greeting).await.unwrap();
+                let said = read_version(&mut left).await.unwrap();
+                drop(left);
+                said
+            };
+            let mine = card(2);
+            let (said, answered) = tokio::join!(asked, answer(&mut right, &secret, &mine));
+            assert_eq!(said, VERSION);
+            let error = answered.err().unwrap();
+            assert!(is_other_version(&error), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains(&format!("the other speaks version {theirs};"))
+            );
+
+            // And the other way about: who is asked is the one of another version.
+            let (mut left, mut right) = tokio::io::duplex(4096);
+            let answers = async {
+                assert_eq!(read_version(&mut right).await.unwrap(), VERSION);
+                right
+                    .write_all(&[&MAGIC[..], &[theirs]].concat())
+                    .await
+                    .unwrap();
+            };
+            let mine = card(1);
+            let (asked, ()) = tokio::join!(ask(&mut left, &secret, &mine), answers);
+            let error = asked.err().unwrap();
+            assert!(is_other_version(&error), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains(&format!("the other speaks version {theirs};"))
+            );
+        }
+    }
+
+    /// A node of version 1 closes the connection without an answer.
+    #[tokio::test]
+    async fn who_closes_without_a_word_may_be_older() {
+        let (mut left, mut right) = tokio::io::duplex(4096);
+        let closes = async move {
+            read_version(&mut right).await.unwrap();
+        };
+        let (secret, mine) = (Secret::new("s"), card(1));
+        let (asked, ()) = tokio::join!(ask(&mut left, &secret, &mine), closes);
+        assert!(is_other_version(&asked.err().unwrap()));
     }
 
     #[tokio::test]

@@ -50,12 +50,21 @@ pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
 
 /// Runs until nobody can ask any more.
 pub(super) async fn run(peers: Peers, addr: String, mut questions: mpsc::Receiver<Question>) {
+    let mut said = false;
     while let Some(first) = questions.recv().await {
         match timeout(CONNECT, connect(&peers, &addr)).await {
             Ok(Ok((stream, greeted))) => {
+                said = false;
                 converse(&peers, &addr, stream, greeted, first, &mut questions).await;
             }
-            Ok(Err(error)) => refuse(first, &mut questions, &error.to_string()).await,
+            Ok(Err(error)) => {
+                // Said once, not at each try.
+                if handshake::is_other_version(&error) && !said {
+                    said = true;
+                    tracing::warn!(event = "peer_version_refused", addr, %error, "no common version with {addr}: {error}");
+                }
+                refuse(first, &mut questions, &error.to_string()).await;
+            }
             Err(_) => refuse(first, &mut questions, "no connection in time").await,
         }
     }

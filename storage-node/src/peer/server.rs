@@ -39,6 +39,8 @@ const SENDING: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(120);
 /// Rest after a failed accept: file descriptors may be exhausted.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How often it is said that a node of another version asks: it tries several times a second.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What answers questions.
 pub trait Service: Send + Sync + 'static {
@@ -54,6 +56,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let said: Arc<Mutex<Option<Instant>>> = Arc::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -67,6 +70,7 @@ pub async fn serve(
             continue;
         };
         let (peers, service, stop) = (peers.clone(), Arc::clone(&service), stop.clone());
+        let said = Arc::clone(&said);
         tokio::spawn(async move {
             let served = tokio::select! {
                 served = connection(stream, &peers, service) => served,
@@ -75,11 +79,25 @@ pub async fn serve(
             if let Err(error) = served
                 && error.kind() != io::ErrorKind::UnexpectedEof
             {
-                tracing::debug!(event = "peer_refused", %from, %error, "a peer connection ended");
+                if handshake::is_other_version(&error) && is_due(&said) {
+                    tracing::warn!(event = "peer_version_refused", %from, %error, "no common version with {from}: {error}");
+                } else {
+                    tracing::debug!(event = "peer_refused", %from, %error, "a peer connection ended");
+                }
             }
             drop(place);
         });
     }
+}
+
+/// Whether it is time to say it again; if so, it counts as said.
+fn is_due(said: &Mutex<Option<Instant>>) -> bool {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let due = said.is_none_or(|at| at.elapsed() > SAY_AGAIN);
+    if due {
+        *said = Some(Instant::now());
+    }
+    due
 }
 
 async fn connection(

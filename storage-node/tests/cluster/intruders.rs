@@ -65,9 +65,12 @@ fn garbage_on_every_port_changes_nothing() {
         for addr in [&node.line, &node.peer, &node.s3] {
             talk(addr, &noise);
         }
-        let mut hello = b"PLNP\x01".to_vec();
+        let mut hello = b"PLNP\x02".to_vec();
         hello.extend_from_slice(&noise);
         talk(&node.peer, &hello);
+        // A node of another version is told ours, and nothing else.
+        hello[4] = 1;
+        assert_eq!(talk(&node.peer, &hello), b"PLNP\x02");
         talk(
             &node.s3,
             &[
