@@ -58,19 +58,31 @@ pub(super) fn names_synced(dir: &Path) -> io::Result<()> {
 }
 
 impl Known {
-    /// What lies in a directory after a power cut now, written into another one.
-    pub(crate) fn cut(&self, dir: &Path, to: &Path, rng: &mut SmallRng) -> io::Result<()> {
+    /// What lies in a directory after a power cut now, written into another one. That is on the
+    /// disk from then on: a second cut takes nothing more of it.
+    pub(crate) fn cut(&mut self, dir: &Path, to: &Path, rng: &mut SmallRng) -> io::Result<()> {
         fs::create_dir_all(to)?;
-        let there = self.names.get(&fs::canonicalize(dir)?);
+        let there = self.names.get(&fs::canonicalize(dir)?).cloned();
+        let to = fs::canonicalize(to)?;
+        let mut names = BTreeSet::new();
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             let target = to.join(path.file_name().unwrap_or_default());
             if path.is_dir() {
                 self.cut(&path, &target, rng)?;
-            } else if there.is_some_and(|names| names.contains(&path)) {
-                fs::write(target, self.left(&path, rng)?)?;
+            } else if there.as_ref().is_some_and(|names| names.contains(&path)) {
+                let in_place = self.whole.contains_key(&number(&File::open(&path)?)?);
+                let left = self.left(&path, rng)?;
+                fs::write(&target, &left)?;
+                let copy = number(&File::open(&target)?)?;
+                self.lengths.insert(copy, left.len() as u64);
+                if in_place {
+                    self.whole.insert(copy, left);
+                }
+                names.insert(target);
             }
         }
+        self.names.insert(to, names);
         Ok(())
     }
 

@@ -77,8 +77,10 @@ impl Journal {
                 "cut what a crash left half-written of raft's log"
             );
             file.set_len(at as u64)?;
-            files::sync(&file)?;
         }
+        // What was read may be in memory only: the process that wrote it was killed before its
+        // sync. Raft will say that this disk has it.
+        files::sync(&file)?;
         file.seek(SeekFrom::Start(at as u64))?;
         Ok((
             Self {

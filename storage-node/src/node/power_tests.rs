@@ -84,7 +84,7 @@ async fn cut_under_load(nodes: &[Node], before: &Path, after: &Path, seed: u64) 
     // Whatever is acknowledged by now was synced before; nothing is from here to the cut's end.
     let (before, after) = (before.to_owned(), after.to_owned());
     let all = tokio::task::spawn_blocking(move || {
-        let known = power::hold();
+        let mut known = power::hold();
         let all = acknowledged.lock().unwrap().clone();
         let mut rng = SmallRng::seed_from_u64(seed);
         known.cut(&before, &after, &mut rng).unwrap();
