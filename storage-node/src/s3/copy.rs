@@ -3,7 +3,7 @@
 use super::policy::{Wishes, wishes};
 use super::put::written_version;
 use super::{Front, convert, errors, tags};
-use planaria_storage_core::{self as core, Command, Reply};
+use planaria_storage_core::{self as core, Command, Reply, VersionId};
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETagCondition,
     MetadataDirective, TaggingDirective,
@@ -22,17 +22,7 @@ impl Front {
         )?;
         let input = request.input;
         convert::key(&input.key)?;
-        let CopySource::Bucket {
-            bucket,
-            key,
-            version_id,
-        } = &input.copy_source
-        else {
-            return Err(s3_error!(
-                NotImplemented,
-                "only plain sources can be copied"
-            ));
-        };
+        let (bucket, key, source_version) = source(&input.copy_source)?;
         let source_key = input.copy_source_sse_customer_key.as_ref();
         let wishes = wishes!(input);
         Wishes {
@@ -54,9 +44,9 @@ impl Front {
             .then(|| tags::from_header(input.tagging.as_deref()))
             .transpose()?;
         let source = core::CopySource {
-            bucket: bucket.to_string(),
-            key: key.to_string(),
-            version: convert::version(version_id.as_deref())?,
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            version: source_version,
             condition: convert::condition(
                 input.copy_source_if_match.as_ref(),
                 input.copy_source_if_none_match.as_ref(),
@@ -70,12 +60,11 @@ impl Front {
                 .as_ref()
                 .and_then(convert::to_ms),
         };
-        let source_version = source.version;
         let replace = input
             .metadata_directive
             .as_ref()
             .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-        let same = **bucket == *input.bucket && **key == *input.key;
+        let same = bucket == input.bucket && key == input.key;
         if same && !replace && !replace_tags && source_version.is_none() {
             return Err(s3_error!(
                 InvalidRequest,
@@ -113,6 +102,21 @@ impl Front {
             copy_source_version_id: source_version.map(|version| version.to_string()),
             ..CopyObjectOutput::default()
         }))
+    }
+}
+
+/// Bucket, key and version that are to be copied, whole or as a part.
+pub(super) fn source(source: &CopySource) -> S3Result<(&str, &str, Option<VersionId>)> {
+    match source {
+        CopySource::Bucket {
+            bucket,
+            key,
+            version_id,
+        } => Ok((bucket, key, convert::version(version_id.as_deref())?)),
+        _ => Err(s3_error!(
+            NotImplemented,
+            "only plain sources can be copied"
+        )),
     }
 }
 

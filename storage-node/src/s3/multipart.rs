@@ -5,14 +5,14 @@ use super::list::{page_size, wants_url};
 use super::policy::wishes;
 use super::put::written_version;
 use super::receive::{Expected, Received, announced, given};
-use super::{Front, convert, errors, tags};
+use super::{Front, convert, copy, errors, tags};
 use crate::meta::StoreError;
 use planaria_storage_core::listing::{self, Line, Query};
 use planaria_storage_core::{BucketRecord, Command, Reply, UploadId, UploadRecord, keys};
 use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix,
-    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CopyPartResult, CopySource,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CopyPartResult,
     CreateMultipartUploadInput, CreateMultipartUploadOutput, ListMultipartUploadsInput,
     ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part, Range,
     UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
@@ -112,18 +112,7 @@ impl Front {
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let upload = upload_id(&input.upload_id)?;
         let number = part_number(input.part_number)?;
-        let CopySource::Bucket {
-            bucket,
-            key,
-            version_id,
-        } = &input.copy_source
-        else {
-            return Err(s3_error!(
-                NotImplemented,
-                "only plain sources can be copied"
-            ));
-        };
-        let version = convert::version(version_id.as_deref())?;
+        let (bucket, key, version) = copy::source(&input.copy_source)?;
         let Found { view, object, .. } = self.find(bucket, key, version).await?;
         let checked = convert::check_read(
             &object,
