@@ -6,6 +6,7 @@ use crate::store::now_ms;
 use planaria_core::id::MemberName;
 use planaria_core::message::{Incident, MemberState};
 use planaria_core::status::{INCIDENTS_KEPT, Status};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,10 @@ const ANSWER_GOOD_FOR: Duration = Duration::from_secs(4);
 /// The newest facts of the group, from whoever has them.
 pub struct Source {
     own: watch::Receiver<Arc<Status>>,
+    /// How everyone stood by the embedded monitor last.
+    seen: BTreeMap<MemberName, MemberState>,
+    /// Who stands otherwise since the leader answered, as its beat said.
+    since: BTreeMap<MemberName, MemberState>,
     /// What the leader answered last, and when.
     answer: Option<(Status, Instant)>,
     /// Incidents of all leaders so far, newest first, at most [`INCIDENTS_KEPT`].
@@ -38,12 +43,14 @@ impl Source {
         A: Fn(MemberName) -> F + Send + Sync + 'static,
         F: Future<Output = Option<Status>> + Send + 'static,
     {
-        let first = own.borrow().leader.clone();
+        let (first, seen) = (own.borrow().leader.clone(), states(&own.borrow()));
         let (leader, leaders) = watch::channel(first);
         let (answers, asking) = watch::channel(None);
         tokio::spawn(ask_on(leaders, own.clone(), answers, ask));
         Self {
             own,
+            seen,
+            since: BTreeMap::new(),
             answer: None,
             stale_since_ms: None,
             history: Vec::new(),
@@ -69,12 +76,21 @@ impl Source {
             *old = leader;
             changed
         });
+        let now = states(&own);
+        for (name, state) in &now {
+            if self.seen.get(name) != Some(state) {
+                self.since.insert(name.clone(), *state);
+            }
+        }
+        self.since.retain(|name, _| now.contains_key(name));
+        self.seen = now;
         let news = self.asking.borrow_and_update().clone();
         if let Some(answer) = news
             && self.answer.as_ref().is_none_or(|(old, _)| *old != answer)
         {
             self.history = join(&answer.incidents, &self.history);
             self.answer = Some((answer, Instant::now()));
+            self.since.clear();
         }
         let fresh = self
             .answer
@@ -89,6 +105,12 @@ impl Source {
         };
         let old = self.answer.as_ref().map(|(answer, _)| answer);
         let mut known = merge(&own, fresh, old, &self.history);
+        // The beat is there before the answer that it makes the console ask for.
+        for member in &mut known.status.members {
+            if let Some(state) = self.since.get(&member.name) {
+                member.state = *state;
+            }
+        }
         known.stale = self.stale_since_ms.is_some();
         known.stale_since_ms = self.stale_since_ms;
         known
@@ -125,7 +147,7 @@ async fn ask_on<A, F>(
 }
 
 /// How everyone stands, without the ages that grow all the time.
-fn states(status: &Status) -> Vec<(MemberName, MemberState)> {
+fn states(status: &Status) -> BTreeMap<MemberName, MemberState> {
     let members = status.members.iter();
     members
         .map(|member| (member.name.clone(), member.state))
@@ -135,7 +157,7 @@ fn states(status: &Status) -> Vec<(MemberName, MemberState)> {
 /// Returns when somebody stands otherwise than was seen.
 async fn stirred(
     own: &mut watch::Receiver<Arc<Status>>,
-    seen: &mut Vec<(MemberName, MemberState)>,
+    seen: &mut BTreeMap<MemberName, MemberState>,
 ) {
     while own.changed().await.is_ok() {
         let now = states(&own.borrow_and_update());
@@ -236,6 +258,31 @@ mod tests {
         say.send_replace(Arc::new(other));
         tokio::time::sleep(moment).await;
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_known_by_the_beat_until_the_leader_has_answered() {
+        let (say, hear) = watch::channel(Arc::new(own()));
+        let answers = Arc::new(std::sync::Mutex::new(leaders_words()));
+        let answer = Arc::clone(&answers);
+        let mut source = Source::new(hear, move |_| {
+            let answer = answer.lock().unwrap().clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Some(answer)
+            }
+        });
+        let state = |source: &mut Source| source.known().status.members[0].state;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert_eq!(state(&mut source), own().members[0].state);
+        let mut other = own();
+        other.members[0].state = MemberState::Suspect;
+        say.send_replace(Arc::new(other));
+        assert_eq!(state(&mut source), MemberState::Suspect);
+        // The leader knows more by now.
+        answers.lock().unwrap().members[0].state = MemberState::Restarting;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert_eq!(state(&mut source), MemberState::Restarting);
     }
 
     #[test]

@@ -17,10 +17,11 @@ use crate::recorder::{Beginning, Flight};
 use crate::solo::{self, Duty, Hooks};
 use apply::Outputs;
 use planaria_core::codec::Codec;
+use planaria_core::effect::Effect;
 use planaria_core::engine::{EngineError, EngineReply};
 use planaria_core::id::{HostId, RequestId};
 use planaria_core::input::Input;
-use planaria_core::message::{Envelope, LastWords, Outcome, Verb};
+use planaria_core::message::{Body, Envelope, LastWords, Outcome, Verb};
 use planaria_core::node::{Node, NodeConfig, Role};
 use planaria_core::status::{BrokerState, Status};
 use std::sync::{Arc, mpsc as std_mpsc};
@@ -31,7 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 const INPUTS_MAX: usize = 1024;
 /// Orders of the program and of people that wait for the loop.
 const CONTROLS_MAX: usize = 64;
-/// How stale the shared status may be.
+/// How stale the shared status may be in what grows all the time; what a beat tells is shared with the beat.
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 /// The loop says that it lives; half the watchdog's shortest sensible deadline.
 const PULSE_INTERVAL: Duration = Duration::from_millis(500);
@@ -325,12 +326,15 @@ impl Loop {
                     let told = self.vitals();
                     self.hand_over(told);
                 }
-                _ = refresh.tick(), if self.stale => {
-                    self.stale = false;
-                    self.status.send_replace(Arc::new(status(&self.node, self.has_broker)));
-                }
+                _ = refresh.tick(), if self.stale => self.share(),
             }
         }
+    }
+
+    fn share(&mut self) {
+        self.stale = false;
+        self.status
+            .send_replace(Arc::new(status(&self.node, self.has_broker)));
     }
 
     fn vitals(&self) -> Input {
@@ -376,6 +380,7 @@ impl Loop {
     }
 
     fn hand_over(&mut self, input: Input) {
+        let heard = matches!(&input, Input::Message(told) if matches!(told.body, Body::Beat(_)));
         let now = clock::now();
         // The process may end as soon as such effects are carried out.
         let last = matches!(input, Input::Shutdown | Input::LastWords(_));
@@ -384,6 +389,11 @@ impl Loop {
         self.flight.effects(&effects);
         if last {
             self.flight.flush();
+        }
+        let beats = |effect: &Effect| matches!(effect, Effect::PublishBeat { .. });
+        // Where somebody changes, the leader beats at once: a page must not wait for the next refresh.
+        if heard || effects.iter().any(beats) {
+            self.share();
         }
         for effect in effects {
             if self.outputs.apply(effect)
