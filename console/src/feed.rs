@@ -1,11 +1,13 @@
-//! Server-sent events: each browser gets the regions that changed since what it has.
+//! Server-sent events: each browser gets the regions that changed since what it has. Those that look at the same
+//! share one frame of bytes: with 200 open pages a frame of its own for each would be megabytes per redraw.
 
 use crate::page::{self, View};
 use crate::snapshot::Snapshot;
-use axum::response::sse::Event;
+use axum::body::Bytes;
 use futures::Stream;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -16,13 +18,23 @@ pub const CLIENTS_MAX: usize = 256;
 pub const TICK: Duration = Duration::from_secs(2);
 
 /// A browser drops events without data.
-const TICK_DATA: &str = "-";
+const TICK_FRAME: &str = "event: tick\ndata: -\n\n";
+/// Frames of one moment that are shared: every view, for browsers that have the moment before it or none at all.
+const FRAMES_MAX: usize = 32;
 
 /// Gives out places.
 #[derive(Clone, Debug)]
 pub struct Feed {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     places: Arc<Semaphore>,
+    frames: Arc<Mutex<Frames>>,
+}
+
+/// What was made of the newest moment, by view and by what the browser has.
+#[derive(Debug, Default)]
+struct Frames {
+    seq: u64,
+    made: BTreeMap<(&'static str, u64), Bytes>,
 }
 
 impl Feed {
@@ -32,6 +44,7 @@ impl Feed {
         Self {
             snapshots,
             places: Arc::new(Semaphore::new(CLIENTS_MAX)),
+            frames: Arc::default(),
         }
     }
 
@@ -54,12 +67,13 @@ impl Feed {
         &self,
         seen: Option<u64>,
         view: View,
-    ) -> Option<impl Stream<Item = Result<Event, Infallible>> + Send + use<>> {
+    ) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + Send + use<>> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         // A number from the future is of another console's life.
         let seen = seen.filter(|seen| *seen <= self.newest().seq);
         let reader = Reader {
             snapshots: self.snapshots.clone(),
+            frames: Arc::clone(&self.frames),
             seen: seen.unwrap_or(0),
             panel: String::new(),
             view,
@@ -73,6 +87,7 @@ impl Feed {
 /// One browser.
 struct Reader {
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    frames: Arc<Mutex<Frames>>,
     seen: u64,
     /// The member's panel as it was sent last.
     panel: String,
@@ -83,49 +98,83 @@ struct Reader {
 }
 
 impl Reader {
-    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         if self.begun {
             match tokio::time::timeout(TICK, self.snapshots.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return None,
-                Err(_) => return Some((Ok(Event::default().event("tick").data(TICK_DATA)), self)),
+                Err(_) => return Some((Ok(Bytes::from_static(TICK_FRAME.as_bytes())), self)),
             }
         }
         self.begun = true;
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
-        let event = Event::default().id(snapshot.seq.to_string());
-        let text = self.changes(&snapshot);
+        let frame = self.frame(&snapshot);
         self.seen = snapshot.seq;
-        let event = match text {
-            Some(text) => event.event("regions").data(text),
-            None => event.event("tick").data(TICK_DATA),
-        };
-        Some((Ok(event), self))
+        Some((Ok(frame), self))
+    }
+
+    /// What the browser lacks of this moment.
+    fn frame(&mut self, snapshot: &Snapshot) -> Bytes {
+        // A member's panel is each reader's own.
+        if matches!(self.view, View::Member(_)) {
+            return frame(snapshot.seq, self.changes(snapshot));
+        }
+        let frames = Arc::clone(&self.frames);
+        let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
+        if frames.seq != snapshot.seq {
+            *frames = Frames {
+                seq: snapshot.seq,
+                made: BTreeMap::new(),
+            };
+        }
+        let key = (self.view.name(), self.seen);
+        if let Some(made) = frames.made.get(&key) {
+            return made.clone();
+        }
+        let made = frame(snapshot.seq, self.changes(snapshot));
+        if frames.made.len() < FRAMES_MAX {
+            frames.made.insert(key, made.clone());
+        }
+        made
     }
 
     /// The regions that look different since what the browser has, as one JSON object.
     fn changes(&mut self, snapshot: &Snapshot) -> Option<String> {
-        let mut text = String::from("{");
-        let mut add = |name: &str, json: &str| {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push_str(&format!("\"{name}\":{json}"));
-        };
-        for (name, region) in &snapshot.regions {
-            if region.since > self.seen && self.view.shows(name) {
-                add(name, &region.json);
-            }
-        }
+        let shown = |name: &str, since: u64| since > self.seen && self.view.shows(name);
+        let mut changed: Vec<(&str, Arc<str>)> = snapshot
+            .regions
+            .iter()
+            .filter(|(name, region)| shown(name, region.since))
+            .map(|(name, region)| (*name, Arc::clone(&region.json)))
+            .collect();
         if let View::Member(name) = &self.view {
             let panel = page::member::panel(&snapshot.known, &snapshot.board, name).into_string();
             if panel != self.panel {
-                add("member", &serde_json::to_string(&panel).ok()?);
+                changed.push(("member", serde_json::to_string(&panel).ok()?.into()));
                 self.panel = panel;
             }
         }
+        if changed.is_empty() {
+            return None;
+        }
+        let size = changed
+            .iter()
+            .map(|(name, json)| name.len() + json.len() + 4);
+        let mut text = String::with_capacity(size.sum::<usize>() + 2);
+        for (index, (name, json)) in changed.iter().enumerate() {
+            text.push(if index == 0 { '{' } else { ',' });
+            text.push_str(&format!("\"{name}\":{json}"));
+        }
         text.push('}');
-        (text.len() > 2).then_some(text)
+        Some(text)
+    }
+}
+
+/// An event of the stream. JSON holds no line breaks, so that it is one line of data.
+fn frame(seq: u64, changes: Option<String>) -> Bytes {
+    match changes {
+        Some(text) => format!("id: {seq}\nevent: regions\ndata: {text}\n\n").into(),
+        None => format!("id: {seq}\n{TICK_FRAME}").into(),
     }
 }
 
@@ -134,6 +183,7 @@ mod tests {
     use super::*;
     use crate::page::fixture;
     use crate::snapshot::Board;
+    use futures::StreamExt;
 
     fn moment(before: Option<&Snapshot>, tickets: u32) -> Snapshot {
         let mut known = fixture::known();
@@ -150,6 +200,7 @@ mod tests {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         Reader {
             snapshots,
+            frames: Arc::default(),
             seen,
             panel: String::new(),
             view,
@@ -189,6 +240,25 @@ mod tests {
                 .changes(&two)
                 .unwrap()
                 .contains("\"member\"")
+        );
+    }
+
+    #[tokio::test]
+    async fn pages_of_one_view_share_a_frame_and_others_have_their_own() {
+        let (_send, receive) = watch::channel(Arc::new(moment(None, 0)));
+        let feed = Feed::new(receive);
+        let first = |view: View, seen: Option<u64>| {
+            let stream = feed.join(seen, view).unwrap();
+            async move { Box::pin(stream).next().await.unwrap().unwrap() }
+        };
+        let one = first(View::Overview, None).await;
+        let two = first(View::Overview, None).await;
+        assert_eq!(one.as_ptr(), two.as_ptr());
+        assert!(one.starts_with(b"id: 1\nevent: regions\ndata: {") && one.ends_with(b"}\n\n"));
+        assert_ne!(first(View::Storage, None).await, one);
+        assert_eq!(
+            first(View::Overview, Some(1)).await,
+            "id: 1\nevent: tick\ndata: -\n\n"
         );
     }
 
