@@ -11,11 +11,11 @@
   let said = freshness.innerHTML;
 
   const HOURS_MS = 18 * 3600 * 1000;
+  // Made once: a formatter of its own for each of hundreds of times would be a long task.
+  const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+  const day = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
   // A day of its own needs its date; the exact moment is in the title.
-  const clock = (ms) => {
-    const at = new Date(ms);
-    return Math.abs(Date.now() - ms) < HOURS_MS ? at.toLocaleTimeString() : at.toLocaleString();
-  };
+  const clock = (ms) => (Math.abs(Date.now() - ms) < HOURS_MS ? hour : day).format(ms);
   const csrf = root.dataset.csrf;
   const get = (id) => document.getElementById(id);
 
@@ -27,6 +27,8 @@
   // Makes `old` look like `fresh`, keeping every element that is still of the same kind in the same
   // place, so that focus, open details and transitions survive.
   function morph(old, fresh) {
+    // Most of a long list is as it was; times and what was opened differ, and are looked at one by one.
+    if (old.isEqualNode(fresh)) return;
     if (old.nodeType !== Node.ELEMENT_NODE) {
       if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
       return;

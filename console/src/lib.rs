@@ -7,11 +7,12 @@
 //!   for their numbers ([`vitals`]).
 //! - [`desk`] is the one task where these come together; [`alerts`] are judged there; [`store`] keeps.
 //! - [`snapshot`] is one moment, rendered by [`page`] (pure); [`feed`] hands what changed to the browsers.
-//! - [`access`] says who may act; [`server`] has the routes and the headers; `assets/` has style and script.
+//! - [`access`] says who may act; [`server`] has the routes and the headers; [`assets`] are style and script.
 //! - [`top`] is the same for a terminal.
 
 pub mod access;
 pub mod alerts;
+pub mod assets;
 pub mod bus;
 pub mod desk;
 pub mod feed;

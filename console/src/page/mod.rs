@@ -15,6 +15,7 @@ pub mod verdict;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+use crate::assets::address;
 use crate::snapshot::{Board, Known, Snapshot, sentence};
 use crate::store::journal::Told;
 use crate::store::people::{Line, Token};
@@ -148,10 +149,10 @@ impl Frame<'_> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="dark light";
                     title { (title) " · Planaria " (cluster) }
-                    link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-                    link rel="stylesheet" href="/assets/app.css";
-                    script src="/assets/theme.js" {}
-                    script src="/assets/app.js" defer {}
+                    link rel="icon" href=(address("icon.svg")) type="image/svg+xml";
+                    link rel="stylesheet" href=(address("app.css"));
+                    script src=(address("theme.js")) {}
+                    script src=(address("app.js")) defer {}
                 }
                 body {
                     a.skip href="#main" { "Skip to the content" }

@@ -7,6 +7,7 @@ mod guard;
 
 use crate::access::Door;
 use crate::alerts::State as AlertState;
+use crate::assets::{ASSETS, version};
 use crate::desk::Order;
 use crate::feed::{Feed, TICK};
 use crate::page::{Frame, View};
@@ -14,6 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::people::{self, Session};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
@@ -21,7 +23,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response, Sse};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use planaria_core::message::{Outcome, Verb};
 use planaria_monitor::prometheus_client::encoding::text::encode;
@@ -135,7 +137,11 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/chaos/revert", post(act::revert));
     let mut assets = Router::new();
     for (name, kind, text) in ASSETS {
-        assets = assets.route(&format!("/assets/{name}"), get(move || asset(kind, text)));
+        let at = format!("/assets/{name}");
+        assets = assets.route(
+            &at,
+            get(move |Query(query): Query<Versioned>| kept_asset(kind, text, query)),
+        );
     }
     read.merge(act)
         .merge(assets)
@@ -146,33 +152,27 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-const ASSETS: [(&str, &str, &str); 4] = [
-    (
-        "app.css",
-        "text/css; charset=utf-8",
-        include_str!("../../assets/app.css"),
-    ),
-    (
-        "app.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../../assets/app.js"),
-    ),
-    (
-        "theme.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../../assets/theme.js"),
-    ),
-    (
-        "icon.svg",
-        "image/svg+xml",
-        include_str!("../../assets/icon.svg"),
-    ),
-];
-
 const HTML: &str = "text/html; charset=utf-8";
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+const EVENTS: &str = "text/event-stream";
 
 async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
     ([(CONTENT_TYPE, kind)], text)
+}
+
+#[derive(Debug, Deserialize)]
+struct Versioned {
+    v: Option<String>,
+}
+
+/// Under an address of this version it never changes; under another one nothing is known of it.
+async fn kept_asset(kind: &'static str, text: &'static str, query: Versioned) -> Response {
+    let mut response = asset(kind, text).await.into_response();
+    if query.v.as_deref() == Some(version()) {
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(FOR_GOOD));
+    }
+    response
 }
 
 /// The session of a browser, where it has one. A database that fails shows pages as to a stranger.
@@ -255,7 +255,7 @@ async fn events(
         .feed
         .join(seen, View::parse(&looking.view, looking.member))
     {
-        Some(stream) => Sse::new(stream).into_response(),
+        Some(stream) => ([(CONTENT_TYPE, EVENTS)], Body::from_stream(stream)).into_response(),
         None => {
             app.refused.inc();
             let wait = (TICK.as_secs() * 5).to_string();
@@ -351,16 +351,18 @@ async fn harden(State(app): State<App>, request: Request, next: Next) -> Respons
     app.requests.inc();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let set: [(HeaderName, &'static str); 5] = [
+    let set: [(HeaderName, &'static str); 4] = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),
-        // Facts are of the moment, and assets are small and come from this machine.
-        (CACHE_CONTROL, "no-store"),
     ];
     for (name, value) in set {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // Facts are of the moment; assets say otherwise themselves.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }

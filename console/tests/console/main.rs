@@ -129,26 +129,13 @@ async fn console() -> Console {
 }
 
 impl Console {
-    /// Posts JSON.
+    /// Posts JSON, and reads JSON.
     async fn post(&self, path: &str, headers: &str, body: &str) -> (u16, String, Value) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let text = format!(
-            "POST {path} HTTP/1.1\r\nHost: console\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n{body}",
-            body.len()
-        );
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        tokio::time::timeout(STUCK, stream.read_to_string(&mut answer))
-            .await
-            .unwrap()
-            .unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let code = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-        (
-            code,
-            head.to_owned(),
-            serde_json::from_str(body).unwrap_or_default(),
-        )
+        let length = body.len();
+        let headers =
+            format!("Content-Type: application/json\r\nContent-Length: {length}\r\n{headers}");
+        let (code, head, body) = self.send(&format!("POST {path}"), &headers, body).await;
+        (code, head, serde_json::from_str(&body).unwrap_or_default())
     }
 
     /// Logs in; the headers that a page then sends with each act.
@@ -176,11 +163,17 @@ impl Console {
         )
     }
 
-    /// Sends a request and reads the whole answer: status line, headers, body.
+    /// Asks without a body.
     async fn ask(&self, request: &str, headers: &str) -> (u16, String, String) {
+        self.send(request, headers, "").await
+    }
+
+    /// Sends a request and reads the whole answer: status, head, body.
+    async fn send(&self, request: &str, headers: &str, body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let text =
-            format!("{request} HTTP/1.1\r\nHost: console\r\nConnection: close\r\n{headers}\r\n");
+        let text = format!(
+            "{request} HTTP/1.1\r\nHost: console\r\nConnection: close\r\n{headers}\r\n{body}"
+        );
         stream.write_all(text.as_bytes()).await.unwrap();
         let mut answer = String::new();
         tokio::time::timeout(STUCK, stream.read_to_string(&mut answer))
@@ -189,7 +182,7 @@ impl Console {
             .unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let code = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-        (code, head.to_ascii_lowercase(), body.to_owned())
+        (code, head.to_owned(), body.to_owned())
     }
 }
 
@@ -228,6 +221,14 @@ async fn the_page_has_the_facts_and_a_strict_policy() {
             "{asset}"
         );
     }
+    let style = body
+        .split('"')
+        .find(|word| word.starts_with("/assets/app.css?v="))
+        .unwrap();
+    let (code, head, _) = console.ask(&format!("GET {style}"), "").await;
+    assert!(code == 200 && head.contains("immutable"), "{head}");
+    let (_, head, _) = console.ask("GET /assets/app.css?v=other", "").await;
+    assert!(head.contains("cache-control: no-store"), "{head}");
 }
 
 #[tokio::test]
