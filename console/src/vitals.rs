@@ -27,13 +27,35 @@ pub struct Storage {
     pub in_sync: bool,
     /// Where it stands; copies lie in distinct zones first.
     pub zone: Option<String>,
+    /// Buckets of the whole store.
+    pub buckets: Option<u64>,
+    /// How its scrub stands, where it tells.
+    pub scrub: Option<Scrub>,
     /// Chunks of the whole store by their state (`healthy`, `degraded`, `lost`, `repairing`), as this node sees it.
     pub states: BTreeMap<String, u64>,
     /// Other numbers of it that are worth showing, by their metric's name.
     pub more: BTreeMap<String, f64>,
 }
 
+/// The reading back of a node's chunks, over and over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Scrub {
+    /// Chunks that the round under way has read; 0 between two rounds.
+    pub at: u64,
+    /// Rounds that have ended since the node's start.
+    pub rounds: u64,
+    /// Chunks read since then.
+    pub read: u64,
+}
+
 impl Storage {
+    /// How far the round of its scrub is, in percent.
+    #[must_use]
+    pub fn scrub_percent(&self) -> Option<u64> {
+        let at = self.scrub?.at.min(self.chunks);
+        (self.chunks > 0).then(|| at.saturating_mul(100) / self.chunks)
+    }
+
     /// How full its disk is, in percent, of what chunks and free space make up together.
     #[must_use]
     pub fn full_percent(&self) -> Option<u64> {
@@ -200,6 +222,15 @@ impl Vitals {
             .unwrap_or(0)
     }
 
+    /// Buckets, by the node that knows of most.
+    #[must_use]
+    pub fn buckets(&self) -> Option<u64> {
+        self.members
+            .values()
+            .filter_map(|vital| vital.storage.as_ref()?.buckets)
+            .max()
+    }
+
     /// Chunks that lack copies: each node knows the whole store, so the highest number is the newest.
     #[must_use]
     pub fn owed(&self) -> u64 {
@@ -242,6 +273,10 @@ pub fn storage_of(text: &str) -> Option<Storage> {
             "planaria_repair_queue_chunks" => storage.owed = whole,
             "planaria_disk_chunk_bytes" => storage.bytes = whole,
             "planaria_disk_free_bytes" => storage.free = whole,
+            "planaria_buckets" => storage.buckets = Some(whole),
+            "planaria_scrub_at_chunks" => storage.scrub.get_or_insert_default().at = whole,
+            "planaria_scrubs_total" => storage.scrub.get_or_insert_default().rounds = whole,
+            "planaria_scrubbed_chunks_total" => storage.scrub.get_or_insert_default().read = whole,
             "planaria_storage_in_sync" => {
                 found = true;
                 storage.in_sync = number > 0.0;
@@ -294,7 +329,8 @@ mod tests {
     #[test]
     fn a_nodes_metrics_are_read_and_others_are_none() {
         let text = "# TYPE x gauge\nplanaria_chunks{state=\"stored\"} 12\nplanaria_repair_queue_chunks 3\n\
-             planaria_disk_free_bytes 300\nplanaria_disk_chunk_bytes 100\nplanaria_storage_in_sync 1\nplanaria_scrub_chunks 7\n\
+             planaria_disk_free_bytes 300\nplanaria_disk_chunk_bytes 100\nplanaria_storage_in_sync 1\nplanaria_storage_other 7\n\
+             planaria_buckets 2\nplanaria_scrub_at_chunks 9\nplanaria_scrubs_total 4\nplanaria_scrubbed_chunks_total 57\n\
              planaria_chunks{state=\"degraded\"} 2\nplanaria_chunks{state=\"evil\"} 2\nplanaria_storage_zone{zone=\"east\"} 1\n# EOF";
         let storage = storage_of(text).unwrap();
         assert_eq!(
@@ -303,6 +339,16 @@ mod tests {
         );
         assert_eq!(storage.full_percent(), Some(25));
         assert_eq!(storage.more.len(), 1);
+        assert_eq!(storage.buckets, Some(2));
+        let scrub = Scrub {
+            at: 9,
+            rounds: 4,
+            read: 57,
+        };
+        assert_eq!(
+            (storage.scrub, storage.scrub_percent()),
+            (Some(scrub), Some(75))
+        );
         assert_eq!(storage.zone.as_deref(), Some("east"));
         assert_eq!(storage.states, BTreeMap::from([("degraded".to_owned(), 2)]));
         assert!(storage_of("planaria_up 1\n").is_none());

@@ -2,6 +2,7 @@
 
 use crate::node::Node;
 use anyhow::Context;
+use planaria_monitor::prometheus_client::metrics::counter::Counter;
 use planaria_monitor::prometheus_client::metrics::family::Family;
 use planaria_monitor::prometheus_client::metrics::gauge::Gauge;
 use planaria_monitor::{Config, Monitor, Settings};
@@ -23,6 +24,10 @@ struct Numbers {
     bytes: Gauge,
     in_sync: Gauge,
     zone: ByState,
+    buckets: Gauge,
+    scrub_at: Gauge,
+    scrubs: Counter,
+    scrubbed: Counter,
 }
 
 /// Starts the monitor for this node, on its own thread; and its pulse, on this runtime.
@@ -76,6 +81,26 @@ pub fn start(settings: Settings, node: &Arc<Node>) -> anyhow::Result<Monitor> {
             "1 for the zone that this node shares its fate with, where it has one",
             shown.zone,
         );
+        registry.register(
+            "buckets",
+            "Buckets of the cluster, as far as this node knows",
+            shown.buckets,
+        );
+        registry.register(
+            "scrub_at_chunks",
+            "Chunks of this disk that the scrub under way has read; of planaria_chunks{state=\"stored\"}",
+            shown.scrub_at,
+        );
+        registry.register(
+            "scrubs",
+            "Scrubs of this whole disk that have ended since the start",
+            shown.scrubs,
+        );
+        registry.register(
+            "scrubbed_chunks",
+            "Chunks that scrubs have read back since the start",
+            shown.scrubbed,
+        );
     });
     tokio::spawn(beat(monitor.clone(), Arc::downgrade(node), numbers));
     Ok(monitor)
@@ -87,7 +112,15 @@ async fn beat(monitor: Monitor, node: Weak<Node>, numbers: Numbers) {
     while let Some(node) = node.upgrade() {
         monitor.pulse();
         let status = node.status();
+        numbers.scrub_at.set(signed(node.scrub_at()));
+        if let Some(buckets) = node.buckets() {
+            numbers
+                .buckets
+                .set(i64::try_from(buckets).unwrap_or(i64::MAX));
+        }
         drop(node);
+        raise(&numbers.scrubs, status.scrubs);
+        raise(&numbers.scrubbed, status.scrubbed);
         let own = status.nodes.iter().find(|line| line.name == status.name);
         // A node that moved is in one zone only.
         numbers.zone.clear();
@@ -114,4 +147,9 @@ async fn beat(monitor: Monitor, node: Weak<Node>, numbers: Numbers) {
         numbers.in_sync.set(i64::from(status.in_sync));
         sleep(BEAT).await;
     }
+}
+
+/// What is counted elsewhere only grows.
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }

@@ -234,6 +234,12 @@ pub(crate) fn board() -> crate::snapshot::Board {
                 in_sync: index != 4,
                 zone: Some(if index == 3 { "north" } else { "south" }.to_owned()),
                 states: BTreeMap::from([("healthy".to_owned(), 3586), ("degraded".to_owned(), 14)]),
+                buckets: Some(3),
+                scrub: Some(crate::vitals::Scrub {
+                    at: 900,
+                    rounds: 2,
+                    read: 3300,
+                }),
                 more: BTreeMap::new(),
             });
         }

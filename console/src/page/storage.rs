@@ -34,6 +34,7 @@ pub(super) fn storage(known: &Known, board: &Board) -> Markup {
             (fact("Lack a copy", &board.vitals.chunks_in("degraded").to_string(), if board.vitals.chunks_in("degraded") == 0 { Light::Good } else { Light::Warn }))
             (fact("Lost", &board.vitals.chunks_in("lost").to_string(), if board.vitals.chunks_in("lost") == 0 { Light::Good } else { Light::Bad }))
             (fact("Copies owed", &owed.to_string(), if owed == 0 { Light::Good } else { Light::Warn }))
+            @if let Some(buckets) = board.vitals.buckets() { (fact("Buckets", &buckets.to_string(), Light::Good)) }
             (fact("Stored, all copies", &bytes(stored), Light::Good))
             (fact("Free", &bytes(free), Light::Good))
         }
@@ -42,7 +43,7 @@ pub(super) fn storage(known: &Known, board: &Board) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Storage nodes" { table {
                 thead { tr {
                     th scope="col" { "Node" } th scope="col" { "Zone" } th scope="col" { "State" } th scope="col" { "In sync" }
-                    th.number scope="col" { "Chunks" } th.number scope="col" { "Stored" } th.number scope="col" { "Free" } th scope="col" { "Disk" }
+                    th.number scope="col" { "Chunks" } th.number scope="col" { "Stored" } th.number scope="col" { "Free" } th scope="col" { "Disk" } th scope="col" { "Scrub" }
                 } }
                 tbody { @for (name, node) in &nodes { (row(name, node, known)) } }
             } }
@@ -73,7 +74,24 @@ fn row(name: &str, node: &Storage, known: &Known) -> Markup {
             td.number { (bytes(node.bytes)) }
             td.number { (bytes(node.free)) }
             td { meter min="0" max="100" low="80" high="95" optimum="0" value=(percent) aria-label=(format!("{name}: disk used")) {} " " (percent) " %" }
+            td { (scrub(name, node)) }
         }
+    }
+}
+
+/// How far the reading back of its chunks is, and how often it was through.
+fn scrub(name: &str, node: &Storage) -> Markup {
+    let Some(scrub) = node.scrub else {
+        return html! { "–" };
+    };
+    let rounds = match scrub.rounds {
+        0 => "first round".to_owned(),
+        1 => "1 round done".to_owned(),
+        rounds => format!("{rounds} rounds done"),
+    };
+    html! {
+        @if let Some(percent) = node.scrub_percent() { meter min="0" max="100" value=(percent) aria-label=(format!("{name}: scrub")) {} " " (percent) " %, " }
+        (rounds)
     }
 }
 

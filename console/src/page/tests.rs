@@ -73,6 +73,31 @@ fn to_look_at(name: &str, text: &str) {
 }
 
 #[test]
+fn storage_has_zones_buckets_and_how_far_the_scrub_is() {
+    let snapshot = snapshot(fixture::known());
+    let frame = Frame {
+        snapshot: &snapshot,
+        session: None,
+    };
+    let storage = frame.view(&View::Storage).into_string();
+    for needle in [
+        "<bdi>north</bdi>",
+        "<bdi>south</bdi>",
+        "Buckets</p><p class=\"fact-value\">3<",
+        "aria-label=\"storage-node-1: scrub\"></meter> 75 %, 2 rounds done",
+    ] {
+        assert!(storage.contains(needle), "{needle}: {storage}");
+    }
+    let overview = frame.view(&View::Overview).into_string();
+    for zone in ["zone north", "zone south"] {
+        assert!(
+            overview.contains(&format!("<title>{zone}</title>")),
+            "{zone}"
+        );
+    }
+}
+
+#[test]
 fn all_that_a_browser_loads_is_small() {
     let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let loaded: u64 = ["app.css", "app.js", "theme.js", "icon.svg"]

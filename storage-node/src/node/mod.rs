@@ -20,9 +20,11 @@ use answers::Answers;
 use anyhow::Context as _;
 use open::{Opened, open};
 use openraft::SnapshotPolicy;
-use planaria_storage_core::{ChunkId, Copies};
+use planaria_storage_core::machine::{MAX_BUCKETS, keys_with};
+use planaria_storage_core::{ChunkId, Copies, keys};
 use status::status;
 use std::fs::File;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -217,6 +219,20 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> NodeStatus {
         status(&self.cluster, &self.context, self.swept)
+    }
+
+    /// How many chunks of this disk the scrub that is under way has read.
+    #[must_use]
+    pub fn scrub_at(&self) -> u64 {
+        self.context.synced.scrub_at.load(Ordering::Relaxed)
+    }
+
+    /// How many buckets there are, as far as this node has applied; `None` where its records cannot be read.
+    #[must_use]
+    pub fn buckets(&self) -> Option<usize> {
+        let view = self.cluster.meta.stale().ok()?;
+        let found = keys_with(&view, &[keys::BUCKET], &[], MAX_BUCKETS).ok()?;
+        Some(found.len())
     }
 
     /// How long S3 requests took.

@@ -23,6 +23,8 @@ pub struct Synced {
     pub repairing: AtomicU64,
     /// How many chunks the scrub has read back since the start.
     pub scrubbed: AtomicU64,
+    /// How many of this disk's chunks the round of the scrub that is under way has read.
+    pub scrub_at: AtomicU64,
     /// How many whole scrubs have ended since the start.
     pub scrubs: AtomicU64,
     /// Asks for a scrub of everything without rests.

@@ -29,10 +29,12 @@ pub async fn scrub(context: Context) {
                 context.synced.scrubs.fetch_add(1, Ordering::Relaxed);
             }
             seen = 0;
+            context.synced.scrub_at.store(0, Ordering::Relaxed);
             report.idle();
             continue;
         }
         seen += page.len() as u64;
+        context.synced.scrub_at.store(seen, Ordering::Relaxed);
         let all = context.data.store().usage().chunks;
         report.busy(format!("{seen} of {all} chunks"));
         report.calmly(read_back(&context, page)).await;
