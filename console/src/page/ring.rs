@@ -51,6 +51,7 @@ pub(super) fn ring(known: &Known, board: &Board) -> Markup {
         .map(|index| places[index]);
     html! {
         svg.ring.long[longest > NAME_FITS].stale[known.stale] viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="group" aria-label="The members on a ring" {
+            (glows())
             circle.orbit-glow cx=(num(WIDTH / 2.0)) cy=(num(HEIGHT / 2.0)) r=(num(RADIUS)) {}
             circle.orbit cx=(num(WIDTH / 2.0)) cy=(num(HEIGHT / 2.0)) r=(num(RADIUS)) {}
             @for arc in &zones { (place(arc, shown.len())) }
@@ -188,11 +189,21 @@ fn num(value: f64) -> String {
     format!("{value:.1}")
 }
 
+/// What lights and centre shine with: a gradient for each colour. A blurred shadow for each light would be most of what
+/// a browser does until its first picture.
+fn glows() -> Markup {
+    const GLOWS: [&str; 6] = ["good", "busy", "warn", "bad", "off", "core"];
+    html! {
+        defs { @for name in GLOWS { radialGradient.{ "glow-" (name) } id=(format!("glow-{name}")) { stop offset="0.35" {} stop offset="1" stop-opacity="0" {} } } }
+    }
+}
+
 fn centre(known: &Known) -> Markup {
     let status = &known.status;
     let (x, y) = (num(WIDTH / 2.0), HEIGHT / 2.0);
     html! {
         g.centre text-anchor="middle" {
+            circle.core-halo cx=(x) cy=(num(y)) r="150" {}
             circle.core cx=(x) cy=(num(y)) r="104" {}
             text.centre-small x=(x) y=(num(y - 40.0)) { @if status.leader.is_some() { "leader" } @else { "election" } }
             text.centre-name x=(x) y=(num(y - 4.0)) { (status.leader.as_ref().map_or("nobody", |leader| leader.as_str())) }
@@ -208,7 +219,7 @@ fn light(member: &MemberView, place: Place, leads: bool) -> Markup {
         a.node.(light.class()).leads[leads] data-key=(member.name.as_str()) href=(format!("/members/{}", super::segment(member.name.as_str())))
             aria-label=(format!("{}, {}{}", member.name, word(member.state), if leads { ", leader" } else { "" })) {
             g transform=(format!("translate({} {})", num(place.x), num(place.y))) {
-                circle.halo r="26" {}
+                circle.halo r="32" {}
                 (shape(member.state))
                 @if leads { path.crown d="M-13 -24 -9 -38 -3 -30 0 -42 3 -30 9 -38 13 -24Z" {} }
             }
