@@ -207,6 +207,26 @@ def a_death_is_seen_and_healed(page):
     print(f"death: light {[classes for classes, _ in seen]}, {', '.join(phases)}")
 
 
+def zones_buckets_and_the_scrub(page):
+    name = f"{PREFIX}storage-node-1"
+    zone = lambda text: docker("exec", name, "storage-node", "layout", "zone", name, text)
+    zone("north")
+    try:
+        page.go("/")
+        # Nodes are asked for their numbers every 10 s.
+        eventually("the zone is a place on the ring", lambda: page.text("#ring .zone-name").lower() == "north")
+        page.go("/storage")
+        row = f'#storage tr[data-key="{name}"]'
+        eventually("the node's zone and its scrub are told", lambda: "north" in page.text(row) and "round" in page.text(row))
+        if "BUCKETS" not in page.text("#storage").upper():
+            raise SystemExit("the page does not say how many buckets there are")
+    finally:
+        zone("")
+    page.go("/")
+    eventually("the zone is gone", lambda: not page.it.find_elements(By.CSS_SELECTOR, "#ring .zone-name"))
+    page.settled()
+
+
 def a_reload_in_the_middle(page):
     page.settled()
     page.go("/")
@@ -311,7 +331,7 @@ def main():
         eventually("the page is live", lambda: "live" in page.text("#freshness"))
         eventually("the storage nodes are heard", lambda: "every chunk has its copies" in page.text("#verdict"))
         page.pictures("calm")
-        for step in (log_in, check_axe, a_death_is_seen_and_healed, a_reload_in_the_middle, an_attack_and_its_undoing, the_broker_dies, gallery):
+        for step in (log_in, check_axe, a_death_is_seen_and_healed, zones_buckets_and_the_scrub, a_reload_in_the_middle, an_attack_and_its_undoing, the_broker_dies, gallery):
             begun = time.monotonic()
             step(page)
             print(f"{step.__name__}: {time.monotonic() - begun:.0f} s")

@@ -45,6 +45,14 @@ fn keys_buckets_workers_and_metrics() {
         let page = nodes.page(0, "/metrics");
         page.contains("planaria_s3_request_duration_seconds_count{method=\"PUT\",status=\"2xx\"}")
             && page.contains("planaria_chunks{state=\"healthy\"} 1")
+            && page.contains("planaria_buckets 1\n")
+            && page.contains("planaria_scrub_at_chunks ")
+    });
+    // The console shows how far it is by these; a round of one chunk takes seconds.
+    nodes.wait("a scrub has ended", || {
+        let page = nodes.page(0, "/metrics");
+        let ended = |name: &str| page.contains(name) && !page.contains(&format!("{name} 0\n"));
+        ended("planaria_scrubs_total") && ended("planaria_scrubbed_chunks_total")
     });
     nodes.verb(0, &["repair"]).unwrap();
 }
