@@ -1,6 +1,6 @@
 //! The made-up group: a leader that beats, members that say that they live, and the journal of a day.
 
-use crate::{CLUSTER, DAY_MS, HEALTH_PORT, INCIDENTS, Options, eventually};
+use crate::{CLUSTER, DAY_MS, INCIDENTS, Options, eventually};
 use anyhow::{Context, Result};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
