@@ -214,7 +214,7 @@ def zones_buckets_and_the_scrub(page):
     try:
         page.go("/")
         # Nodes are asked for their numbers every 10 s.
-        eventually("the zone is a place on the ring", lambda: page.text("#ring .zone-name").lower() == "north")
+        eventually("the zone is a place on the ring", lambda: page.one("#ring .zone-name").get_attribute("textContent") == "north")
         page.go("/storage")
         row = f'#storage tr[data-key="{name}"]'
         eventually("the node's zone and its scrub are told", lambda: "north" in page.text(row) and "round" in page.text(row))
