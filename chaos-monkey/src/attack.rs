@@ -7,7 +7,7 @@ use crate::monkey::{Stop, Tell};
 use crate::report::seconds;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -54,6 +54,8 @@ pub struct Errand<E> {
     pub before: Found,
     /// When it was set off.
     pub since: Instant,
+    /// Where those of one order wait for each other, so that all are hit at the same moment.
+    pub together: Option<Arc<Barrier>>,
     /// Who wants to know what happens to it.
     pub tell: Arc<Tell>,
     /// Says when it is to be undone before its time.
@@ -63,9 +65,14 @@ pub struct Errand<E> {
 impl<E: Engine> Errand<E> {
     /// Carries it out.
     pub async fn run(mut self) -> End {
-        if !self.note(&Event::Intended {
+        let written = self.note(&Event::Intended {
             attack: self.attack.clone(),
-        }) {
+        });
+        // Also where it was not written: the others wait for everyone.
+        if let Some(together) = &self.together {
+            together.wait().await;
+        }
+        if !written {
             return End::Failed;
         }
         let begun = Instant::now();

@@ -2,7 +2,7 @@
 
 use crate::attack::{self, End, Errand, SharedLedger};
 use crate::clock;
-use crate::engine::{self, Engine, EngineError};
+use crate::engine::{self, Engine, EngineError, Found};
 use crate::fault::{Fault, Undone};
 use crate::ledger::{self, Attack, Event, Ledger, LedgerError};
 use crate::plan::{self, Choice, Declined, Order};
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -76,6 +76,13 @@ pub struct Monkey<E> {
     under_way: BTreeMap<String, Attack>,
     errands: JoinSet<(String, End)>,
     stop: watch::Sender<Stop>,
+}
+
+/// An attack that only needs to be sent.
+struct Prepared {
+    attack: Attack,
+    before: Found,
+    choice: Choice,
 }
 
 /// What is to be undone before its time.
@@ -227,16 +234,20 @@ impl<E: Engine> Monkey<E> {
         since: Instant,
     ) -> Result<Attack, NoAttack> {
         let choice = self.choose(order).await?;
-        let attack = self.send(order, choice, since).await?;
+        let prepared = self.prepare(order, choice).await?;
+        let attack = self.send(prepared, since, None);
         self.number += 1;
         Ok(attack)
     }
 
-    /// The same for all that the order means, at once and under one number of the plan.
+    /// The same for all that the order means, at one moment and under one number of the plan.
+    ///
+    /// Everything that takes time comes before: all are looked at and written down, and only then is the
+    /// first one hit.
     ///
     /// # Errors
-    /// [`NoAttack`], with the reason, where not even the first was sent; another one that the engine
-    /// lost meanwhile is left out.
+    /// [`NoAttack`], with the reason, where there is nobody to hit; one that the engine lost meanwhile is
+    /// left out.
     pub async fn attack_everyone(
         &mut self,
         order: &Order,
@@ -244,25 +255,31 @@ impl<E: Engine> Monkey<E> {
     ) -> Result<Vec<Attack>, NoAttack> {
         let scene = self.scene(order).await?;
         let choices = plan::choose_everyone(self.seed, self.number, order, &scene, &self.policy)?;
-        let mut sent = Vec::new();
+        let mut prepared = Vec::new();
+        let mut lost = None;
         for choice in choices {
-            match self.send(order, choice, since).await {
-                Ok(attack) => sent.push(attack),
-                Err(why) if sent.is_empty() => return Err(why),
-                Err(why) => info!(event = "attack_declined", "One less: {why}"),
+            match self.prepare(order, choice).await {
+                Ok(one) => prepared.push(one),
+                Err(why) => {
+                    info!(event = "attack_declined", "One less: {why}");
+                    lost = Some(why);
+                }
             }
         }
+        if let (true, Some(why)) = (prepared.is_empty(), lost) {
+            return Err(why);
+        }
+        let together = Arc::new(Barrier::new(prepared.len()));
+        let sent = prepared
+            .into_iter()
+            .map(|one| self.send(one, since, Some(Arc::clone(&together))))
+            .collect();
         self.number += 1;
         Ok(sent)
     }
 
-    /// Sends what was chosen on its way.
-    async fn send(
-        &mut self,
-        order: &Order,
-        choice: Choice,
-        since: Instant,
-    ) -> Result<Attack, NoAttack> {
+    /// Looks at what was chosen, and makes an attack of it. Nothing is changed yet.
+    async fn prepare(&mut self, order: &Order, choice: Choice) -> Result<Prepared, NoAttack> {
         let before = self.engine.inspect(&choice.victim.id).await?;
         let attack = Attack {
             id: plan::attack_id(self.boot, self.sent),
@@ -281,6 +298,25 @@ impl<E: Engine> Monkey<E> {
                 .await?,
         };
         self.sent += 1;
+        Ok(Prepared {
+            attack,
+            before,
+            choice,
+        })
+    }
+
+    /// Sends it on its way; `together`: those of one order wait there for each other.
+    fn send(
+        &mut self,
+        prepared: Prepared,
+        since: Instant,
+        together: Option<Arc<Barrier>>,
+    ) -> Attack {
+        let Prepared {
+            attack,
+            before,
+            choice,
+        } = prepared;
         log_choice(&attack, &choice);
         self.resting
             .insert(attack.target.clone(), since + self.policy.cooldown);
@@ -291,12 +327,13 @@ impl<E: Engine> Monkey<E> {
             attack: attack.clone(),
             before,
             since,
+            together,
             tell: Arc::clone(&self.tell),
             stop: self.stop.subscribe(),
         };
         let id = attack.id.clone();
         self.errands.spawn(async move { (id, errand.run().await) });
-        Ok(attack)
+        attack
     }
 
     /// Whether an attack is under way.

@@ -6,6 +6,8 @@ use planaria_chaos::helper::Line;
 use planaria_chaos::target::{Candidate, Life, PROJECT_LABEL};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// One container.
 #[derive(Clone, Debug)]
@@ -24,6 +26,10 @@ pub(crate) struct Fake {
     helpers: Arc<Mutex<BTreeMap<String, HelperLook>>>,
     /// Every call that changes something.
     calls: Arc<Mutex<Vec<String>>>,
+    /// When each of them was made.
+    moments: Arc<Mutex<Vec<Instant>>>,
+    /// A look at a container takes so long.
+    slow: Duration,
     /// Faults do nothing, as under a broken engine.
     deaf: bool,
 }
@@ -46,6 +52,14 @@ impl Fake {
 
     pub(crate) fn deaf(self) -> Self {
         Self { deaf: true, ..self }
+    }
+
+    pub(crate) fn slow(self, slow: Duration) -> Self {
+        Self { slow, ..self }
+    }
+
+    pub(crate) fn moments(&self) -> Vec<Instant> {
+        self.moments.lock().unwrap().clone()
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {
@@ -77,6 +91,7 @@ impl Fake {
         change: impl FnOnce(&mut Box_),
     ) -> Result<(), EngineError> {
         self.calls.lock().unwrap().push(format!("{call} {id}"));
+        self.moments.lock().unwrap().push(Instant::now());
         let mut boxes = self.boxes.lock().unwrap();
         let found = boxes
             .get_mut(id)
@@ -102,6 +117,7 @@ impl Engine for Fake {
     }
 
     async fn inspect(&self, id: &str) -> Result<Found, EngineError> {
+        tokio::time::sleep(self.slow).await;
         let boxes = self.boxes.lock().unwrap();
         let it = boxes
             .get(id)

@@ -308,6 +308,35 @@ async fn what_a_killed_monkey_left_behind_is_undone_at_the_next_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn everyone_is_hit_at_one_moment_however_slow_the_engine_is() {
+    let names = ["storage-node-1", "storage-node-2", "storage-node-3"];
+    let engine = Fake::with(&names).slow(Duration::from_millis(300));
+    let dir = tempfile::tempdir().unwrap();
+    let mut monkey = monkey(&engine, dir.path(), 7);
+    let order = planaria_chaos::plan::Order {
+        trigger: Trigger::Command,
+        faults: vec![Fault::Kill],
+        wish: Wish::Matching("re2:storage-node-.*".parse().unwrap()),
+        dose: planaria_chaos::fault::Dose::default(),
+        everyone: true,
+    };
+    let sent = monkey
+        .attack_everyone(&order, Instant::now())
+        .await
+        .unwrap();
+    assert_eq!(sent.len(), names.len());
+    let wait = async {
+        while engine.calls().len() < names.len() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(STUCK, wait).await.unwrap();
+    let moments = engine.moments();
+    assert_eq!(moments[0], moments[names.len() - 1]);
+    assert_eq!(engine.calls(), names.map(|name| format!("SIGKILL {name}")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_writable_ledger_nothing_is_attacked() {
     let world = World::new(three(), false);
     // A full disk: every write to the ledger fails from now on.
