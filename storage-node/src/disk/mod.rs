@@ -4,6 +4,8 @@ pub mod files;
 mod pace;
 #[cfg(test)]
 pub(crate) mod power;
+#[cfg(feature = "sabotage-ack-before-disk")]
+mod sabotage;
 mod segment;
 mod store;
 mod writer;

@@ -147,6 +147,8 @@ impl ChunkStore {
             shared.load(number, Some(number) == newest)?;
         }
         let (jobs, queue) = sync_channel(QUEUE);
+        #[cfg(feature = "sabotage-ack-before-disk")]
+        let queue = super::sabotage::answered_first(queue)?;
         let writer = Writer::new(Arc::clone(&shared), newest.map_or(1, |n| n + 1))?;
         std::thread::Builder::new()
             .name("chunk-writer".to_owned())

@@ -49,6 +49,28 @@ impl Job {
         // Who gave up waiting does not care; what was written is there all the same.
         let _ = done.send(result.map(|()| value));
     }
+
+    /// The same job, its chunk acknowledged already.
+    #[cfg(feature = "sabotage-ack-before-disk")]
+    pub(super) fn answered(self) -> Self {
+        match self {
+            Self::Keep {
+                chunk,
+                bytes,
+                generation,
+                done,
+            } => {
+                let _ = done.send(Ok(generation));
+                Self::Keep {
+                    chunk,
+                    bytes,
+                    generation,
+                    done: oneshot::channel().0,
+                }
+            }
+            other => other,
+        }
+    }
 }
 
 pub(super) struct Writer {
@@ -80,42 +102,9 @@ impl Writer {
                 size += job.size();
                 batch.push(job);
             }
-            #[cfg(feature = "sabotage-ack-before-disk")]
-            let batch = {
-                let batch = Self::sabotage(batch);
-                // Long enough for a kill to come first.
-                std::thread::sleep(std::time::Duration::from_millis(500));
-                batch
-            };
             let pace = self.shared.pace.clone();
             pace.during(|| self.write(batch));
         }
-    }
-
-    /// Answers before anything is written: what the proof must find out.
-    #[cfg(feature = "sabotage-ack-before-disk")]
-    fn sabotage(batch: Vec<Job>) -> Vec<Job> {
-        batch
-            .into_iter()
-            .map(|job| match job {
-                Job::Keep {
-                    chunk,
-                    bytes,
-                    generation,
-                    done,
-                } => {
-                    let _ = done.send(Ok(generation));
-                    let done = oneshot::channel().0;
-                    Job::Keep {
-                        chunk,
-                        bytes,
-                        generation,
-                        done,
-                    }
-                }
-                other => other,
-            })
-            .collect()
     }
 
     fn write(&mut self, batch: Vec<Job>) {
