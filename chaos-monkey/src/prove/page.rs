@@ -185,7 +185,7 @@ fn frame(out: &mut String, proof: &Proof, scale: Scale, unit: &str) {
             at + 4.0
         );
     }
-    let _ = write!(out, "<text x=\"0\" y=\"9\">{unit}</text>");
+    let _ = write!(out, "<text x=\"{LEFT}\" y=\"9\">{unit}</text>");
     let step = (span(proof) / 8.0 / 5.0).ceil().max(1.0) * 5.0;
     let mut at = 0.0;
     while at < span(proof) {
