@@ -94,15 +94,14 @@ pub(super) async fn look_everywhere(
     let count = work.len();
     let clients = clients.to_vec();
     let looked = tokio::task::spawn_blocking(move || {
-        let size = work.len().div_ceil(LOOKERS).max(1);
         let (clients, work, silent) = (&clients, &work, &AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            let threads: Vec<_> = work
-                .chunks(size)
-                .map(|part| {
+            // In turns: what one bad moment cost lies side by side, and one alone would wait for all of it.
+            let threads: Vec<_> = (0..LOOKERS)
+                .map(|first| {
                     scope.spawn(move || {
-                        part.iter()
-                            .map(|it| look_once(clients, it, start, silent))
+                        let mine = work.iter().skip(first).step_by(LOOKERS);
+                        mine.map(|it| look_once(clients, it, start, silent))
                             .collect::<Vec<_>>()
                     })
                 })
