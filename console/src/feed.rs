@@ -117,7 +117,7 @@ impl Reader {
     fn frame(&mut self, snapshot: &Snapshot) -> Bytes {
         // A member's panel is each reader's own.
         if matches!(self.view, View::Member(_)) {
-            return frame(snapshot.seq, self.changes(snapshot));
+            return frame(snapshot.seq, self.changes(snapshot).as_deref());
         }
         let frames = Arc::clone(&self.frames);
         let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +131,7 @@ impl Reader {
         if let Some(made) = frames.made.get(&key) {
             return made.clone();
         }
-        let made = frame(snapshot.seq, self.changes(snapshot));
+        let made = frame(snapshot.seq, self.changes(snapshot).as_deref());
         if frames.made.len() < FRAMES_MAX {
             frames.made.insert(key, made.clone());
         }
@@ -171,7 +171,7 @@ impl Reader {
 }
 
 /// An event of the stream. JSON holds no line breaks, so that it is one line of data.
-fn frame(seq: u64, changes: Option<String>) -> Bytes {
+fn frame(seq: u64, changes: Option<&str>) -> Bytes {
     match changes {
         Some(text) => format!("id: {seq}\nevent: regions\ndata: {text}\n\n").into(),
         None => format!("id: {seq}\n{TICK_FRAME}").into(),

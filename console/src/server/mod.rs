@@ -140,7 +140,9 @@ pub fn router(app: App) -> Router {
         let at = format!("/assets/{name}");
         assets = assets.route(
             &at,
-            get(move |Query(query): Query<Versioned>| kept_asset(kind, text, query)),
+            get(move |Query(query): Query<Versioned>| {
+                kept_asset(kind, text, query.v.as_deref() == Some(version()))
+            }),
         );
     }
     read.merge(act)
@@ -166,9 +168,9 @@ struct Versioned {
 }
 
 /// Under an address of this version it never changes; under another one nothing is known of it.
-async fn kept_asset(kind: &'static str, text: &'static str, query: Versioned) -> Response {
+async fn kept_asset(kind: &'static str, text: &'static str, this_version: bool) -> Response {
     let mut response = asset(kind, text).await.into_response();
-    if query.v.as_deref() == Some(version()) {
+    if this_version {
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(FOR_GOOD));
     }
