@@ -105,8 +105,10 @@ fn change(nodes: &mut Nodes) {
     nodes.wait(
         "the fourth has its share and the others no more than theirs",
         || {
+            // What is copied is told at the end of a round, which may be seconds after the copies are there.
+            let share = nodes.status(3).and_then(|status| status["chunks"].as_u64());
             copies(nodes, &[0, 1, 2, 3]) == OBJECTS * 3
-                && nodes.status(3).is_some_and(|status| status["chunks"] != 0)
+                && share.is_some_and(|share| share > 0 && fetched(nodes) >= share)
                 && nodes
                     .status(0)
                     .is_some_and(|status| status["in_sync"] == true)
