@@ -336,13 +336,21 @@ impl Data {
         let _ = timeout(LAST_CALL, all).await;
     }
 
-    /// Reads a chunk from this disk, verified. A missing copy is reported for repair.
+    /// Reads a chunk from this disk, verified by its name. A missing copy is reported for repair.
     ///
     /// # Errors
     /// [`Fault::NoCopy`].
     pub async fn get_here(&self, chunk: ChunkId) -> Result<Bytes, Fault> {
+        self.read_here(chunk, ChunkStore::get).await
+    }
+
+    async fn read_here(
+        &self,
+        chunk: ChunkId,
+        get: impl Fn(&ChunkStore, &ChunkId) -> Result<Bytes, ChunkError> + Send + 'static,
+    ) -> Result<Bytes, Fault> {
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.get(&chunk)).await;
+        let read = tokio::task::spawn_blocking(move || get(&store, &chunk)).await;
         match read {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(ChunkError::Absent | ChunkError::Rotten)) => {
@@ -371,7 +379,8 @@ impl Data {
     ) -> Result<Bytes, DataError> {
         // A disk that hangs is overtaken like any other.
         if self.store.generation(&chunk.id).is_some()
-            && let Ok(Ok(bytes)) = timeout(HEDGE, self.get_here(chunk.id)).await
+            && let Ok(Ok(bytes)) =
+                timeout(HEDGE, self.read_here(chunk.id, ChunkStore::get_again)).await
         {
             return Ok(bytes);
         }

@@ -4,6 +4,7 @@ pub mod files;
 mod pace;
 #[cfg(test)]
 pub(crate) mod power;
+mod read;
 #[cfg(feature = "sabotage-ack-before-disk")]
 mod sabotage;
 mod segment;

@@ -2,6 +2,7 @@
 
 use super::files;
 use super::pace::Pace;
+use super::read::Buffers;
 use super::segment::{HEADER, Header, survey};
 use super::writer::{Job, Writer};
 use bytes::Bytes;
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,12 +78,21 @@ pub enum ChunkError {
     Disk(#[from] io::Error),
 }
 
+/// Where a copy lies.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     segment: u32,
-    at: u64,
-    len: u32,
+    pub(super) at: u64,
+    pub(super) len: u32,
     generation: u64,
+    /// Its quick proof, once these very bytes were proved by their name.
+    pub(super) quick: Option<u64>,
+}
+
+impl Place {
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        (self.segment, self.at) == (other.segment, other.at)
+    }
 }
 
 struct Segment {
@@ -109,12 +118,13 @@ pub(super) struct Shared {
     pub(super) options: StoreOptions,
     index: Mutex<Index>,
     pub(super) pace: Pace,
+    pub(super) buffers: Buffers,
 }
 
 /// The chunks of one disk: append-only segments and an index in memory that each start rebuilds.
 #[derive(Clone)]
 pub struct ChunkStore {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     jobs: SyncSender<Job>,
 }
 
@@ -140,6 +150,7 @@ impl ChunkStore {
             options,
             index: Mutex::new(Index::default()),
             pace: Pace::default(),
+            buffers: Buffers::default(),
         });
         let numbers = segment_numbers(dir)?;
         let newest = numbers.last().copied();
@@ -195,32 +206,6 @@ impl ChunkStore {
             TrySendError::Full(_) => ChunkError::Busy,
             TrySendError::Disconnected(_) => io::Error::other("the writer ended").into(),
         })
-    }
-
-    /// Reads a chunk and verifies it. Blocks: to be called where that is allowed.
-    ///
-    /// # Errors
-    /// [`ChunkError`]. A rotten copy is forgotten at once.
-    pub fn get(&self, chunk: &ChunkId) -> Result<Bytes, ChunkError> {
-        let (place, file) = {
-            let index = self.shared.lock();
-            let place = *index.chunks.get(chunk).ok_or(ChunkError::Absent)?;
-            let segment = index
-                .segments
-                .get(&place.segment)
-                .ok_or(ChunkError::Absent)?;
-            (place, Arc::clone(&segment.file))
-        };
-        let mut bytes = vec![0; place.len as usize];
-        let read = file.read_exact_at(&mut bytes, place.at + HEADER);
-        if read.is_ok() && chunk.names(&bytes) {
-            return Ok(bytes.into());
-        }
-        tracing::warn!(event = "chunk_rotten", %chunk, "a copy is damaged; it will be repaired");
-        self.shared.forget(chunk, |found| {
-            found.segment == place.segment && found.at == place.at
-        });
-        Err(ChunkError::Rotten)
     }
 
     /// The generation of the copy here, if there is one.
@@ -395,7 +380,7 @@ impl Shared {
         }
         self.open_segment(number, Arc::new(file));
         for (at, header) in found.records {
-            self.add(number, at, header);
+            self.add(number, at, header, None);
         }
         Ok(())
     }
@@ -412,8 +397,9 @@ impl Shared {
         );
     }
 
-    /// Takes a durable record into the index; an older copy of the chunk is dead from now on.
-    pub(super) fn add(&self, number: u32, at: u64, header: Header) {
+    /// Takes a durable record into the index; an older copy of the chunk is dead from now on. `quick` is the
+    /// quick proof of bytes that were proved by their name.
+    pub(super) fn add(&self, number: u32, at: u64, header: Header, quick: Option<u64>) {
         let mut index = self.lock();
         if let Some(segment) = index.segments.get_mut(&number) {
             segment.live += header.record();
@@ -434,6 +420,7 @@ impl Shared {
                 at,
                 len: header.len,
                 generation: header.generation,
+                quick,
             };
             index.bytes += u64::from(header.len);
             let old = index.chunks.insert(header.chunk, place);
@@ -447,7 +434,24 @@ impl Shared {
         }
     }
 
-    fn forget(&self, chunk: &ChunkId, which: impl Fn(&Place) -> bool) {
+    /// Where a chunk lies, and the file.
+    pub(super) fn find(&self, chunk: &ChunkId) -> Option<(Place, Arc<File>)> {
+        let index = self.lock();
+        let place = *index.chunks.get(chunk)?;
+        let segment = index.segments.get(&place.segment)?;
+        Some((place, Arc::clone(&segment.file)))
+    }
+
+    /// These very bytes are the ones that the name stands for.
+    pub(super) fn proved(&self, chunk: &ChunkId, place: &Place, quick: u64) {
+        if let Some(found) = self.lock().chunks.get_mut(chunk)
+            && found.is_at(place)
+        {
+            found.quick = Some(quick);
+        }
+    }
+
+    pub(super) fn forget(&self, chunk: &ChunkId, which: impl Fn(&Place) -> bool) {
         let mut index = self.lock();
         if index.chunks.get(chunk).is_some_and(which)
             && let Some(place) = index.take(chunk)
@@ -545,6 +549,7 @@ fn segment_numbers(dir: &Path) -> io::Result<Vec<u32>> {
 mod tests {
     use super::*;
     use rand::SeedableRng;
+    use std::os::unix::fs::FileExt;
 
     const OPTIONS: StoreOptions = StoreOptions {
         segment_bytes: 4096,
@@ -644,24 +649,29 @@ mod tests {
         put(&store, b"two", 1).await;
     }
 
+    /// By its name and by the quick proof, of what was just written and of what a start found.
     #[tokio::test]
     async fn a_flipped_bit_is_seen_and_the_copy_forgotten() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
-        put(&store, b"one", 1).await;
-        let file = OpenOptions::new()
-            .write(true)
-            .open(newest(dir.path()))
-            .unwrap();
-        file.write_all_at(b"X", HEADER).unwrap();
-        assert!(matches!(
-            store.get(&ChunkId::of(b"one")),
-            Err(ChunkError::Rotten)
-        ));
-        assert!(matches!(
-            store.get(&ChunkId::of(b"one")),
-            Err(ChunkError::Absent)
-        ));
+        type Get = fn(&ChunkStore, &ChunkId) -> Result<Bytes, ChunkError>;
+        let id = ChunkId::of(b"one");
+        for (get, anew) in [ChunkStore::get as Get, ChunkStore::get_again]
+            .into_iter()
+            .flat_map(|get| [(get, false), (get, true)])
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+            put(&store, b"one", 1).await;
+            let segment = newest(dir.path());
+            if anew {
+                drop(store);
+                store = ChunkStore::open(dir.path(), OPTIONS).unwrap();
+            }
+            assert_eq!(get(&store, &id).unwrap(), &b"one"[..]);
+            let file = OpenOptions::new().write(true).open(segment).unwrap();
+            file.write_all_at(b"X", HEADER).unwrap();
+            assert!(matches!(get(&store, &id), Err(ChunkError::Rotten)));
+            assert!(matches!(get(&store, &id), Err(ChunkError::Absent)));
+        }
     }
 
     #[tokio::test]

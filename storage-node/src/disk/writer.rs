@@ -1,8 +1,8 @@
 //! The one thread that appends to segments: many writes, one sync.
 
-use super::files;
 use super::segment::Header;
 use super::store::Shared;
+use super::{files, read};
 use bytes::Bytes;
 use planaria_storage_core::ChunkId;
 use std::fs::{File, OpenOptions};
@@ -73,6 +73,9 @@ impl Job {
     }
 }
 
+/// Where a record was written, what its header says, and the quick proof of its bytes.
+type Written = (u64, Header, Option<u64>);
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     file: Arc<File>,
@@ -130,15 +133,15 @@ impl Writer {
         {
             files::die("cannot sync a segment", &error);
         }
-        for (at, header) in places {
-            self.shared.add(self.segment, at, header);
+        for (at, header, quick) in places {
+            self.shared.add(self.segment, at, header, quick);
         }
         for job in batch {
             job.finish(Ok(()));
         }
     }
 
-    fn append(&mut self, job: &Job, places: &mut Vec<(u64, Header)>) -> io::Result<()> {
+    fn append(&mut self, job: &Job, places: &mut Vec<Written>) -> io::Result<()> {
         match job {
             Job::Keep {
                 chunk,
@@ -171,13 +174,15 @@ impl Writer {
         &mut self,
         header: Header,
         bytes: &[u8],
-        places: &mut Vec<(u64, Header)>,
+        places: &mut Vec<Written>,
     ) -> io::Result<()> {
         let at = self.end;
         self.file.write_all_at(&header.to_bytes(), at)?;
         self.file.write_all_at(bytes, at + super::segment::HEADER)?;
         self.end += header.record();
-        places.push((at, header));
+        // Whoever gave it has proved it by its name.
+        let quick = (!header.removal).then(|| read::quick(bytes));
+        places.push((at, header, quick));
         Ok(())
     }
 

@@ -211,17 +211,33 @@ impl State {
     }
 }
 
+/// A hint waits for the next job that is worth a sync: one for each commit would take as long as the commit.
+///
 /// A rewrite takes the state as it is, which may be ahead of the jobs that wait. Replaying those
 /// again behind it leads to the same state, and none of them was acknowledged before.
 fn write_jobs(mut journal: Journal, queue: &Receiver<Job>, state: &Mutex<State>, pace: &Pace) {
+    let mut hint = Vec::new();
     while let Ok(first) = queue.recv() {
-        let mut payload = first.payload;
-        let mut dones = vec![first.done];
-        while payload.len() < BATCH_BYTES
-            && let Ok(job) = queue.try_recv()
-        {
-            payload.extend_from_slice(&job.payload);
-            dones.push(job.done);
+        let mut payload = std::mem::take(&mut hint);
+        let mut dones = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job.done {
+                // Only the newest counts.
+                Done::Hint => hint = job.payload,
+                done => {
+                    payload.append(&mut hint);
+                    payload.extend_from_slice(&job.payload);
+                    dones.push(done);
+                }
+            }
+            next = (payload.len() < BATCH_BYTES)
+                .then(|| queue.try_recv().ok())
+                .flatten();
+        }
+        if dones.is_empty() {
+            // What is held back is what came last.
+            continue;
         }
         if let Err(error) = pace.during(|| journal.append(&payload)) {
             files::die("cannot write raft's log", &error);
@@ -245,6 +261,7 @@ fn write_jobs(mut journal: Journal, queue: &Receiver<Job>, state: &Mutex<State>,
             if let Err(error) = written {
                 files::die("cannot rewrite raft's log", &error);
             }
+            hint.clear();
         }
     }
 }

@@ -10,9 +10,10 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, Storag
 use planaria_storage_core::machine::{self, MachineError, Members};
 use planaria_storage_core::{CodecError, DiskId, Reply, Store, StoreMut, Visit, decode, encode};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 pub(super) const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -59,7 +60,8 @@ pub(super) struct Inner {
     pub(super) dir: PathBuf,
     fsync: Fsync,
     unsynced: AtomicU64,
-    pub(super) snapshot: Mutex<Option<(SnapshotMeta, PathBuf)>>,
+    /// Raft has a mark up to which its log may be purged, so that a node may need a snapshot.
+    marked: AtomicBool,
     applied: watch::Sender<u64>,
 }
 
@@ -91,13 +93,13 @@ impl StateMachine {
         let transaction = database.begin_write().map_err(redb)?;
         transaction.open_table(TABLE).map_err(redb)?;
         transaction.commit().map_err(redb)?;
-        let snapshot = snapshot::newest(dir)?;
+        snapshot::sweep(dir)?;
         let inner = Inner {
             database,
             dir: dir.to_owned(),
             fsync,
             unsynced: AtomicU64::new(0),
-            snapshot: Mutex::new(snapshot),
+            marked: AtomicBool::new(false),
             applied: watch::channel(0).0,
         };
         let applied = inner.state()?.0.map_or(0, |id| id.index);
@@ -118,8 +120,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub fn view(&self) -> Result<View, StoreError> {
-        let transaction = self.0.database.begin_read().map_err(redb)?;
-        Ok(View(transaction.open_table(TABLE).map_err(redb)?))
+        self.0.view()
     }
 
     /// Writes the whole store into a file beside it, for a person to take away.
@@ -161,12 +162,6 @@ impl Reader {
 
 /// The store as of one moment.
 pub struct View(redb::ReadOnlyTable<&'static [u8], &'static [u8]>);
-
-impl View {
-    pub(super) fn of(table: redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Self {
-        Self(table)
-    }
-}
 
 impl Store for View {
     type Error = redb::StorageError;
@@ -219,10 +214,13 @@ fn scan<T: ReadableTable<&'static [u8], &'static [u8]>>(
 }
 
 impl Inner {
-    fn state(&self) -> Result<(Option<LogId>, StoredMembership), StoreError> {
+    pub(super) fn view(&self) -> Result<View, StoreError> {
         let transaction = self.database.begin_read().map_err(redb)?;
-        let table = transaction.open_table(TABLE).map_err(redb)?;
-        read_state(&View(table))
+        Ok(View(transaction.open_table(TABLE).map_err(redb)?))
+    }
+
+    fn state(&self) -> Result<(Option<LogId>, StoredMembership), StoreError> {
+        read_state(&self.view()?)
     }
 
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Reply>, StoreError> {
@@ -265,12 +263,13 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn install(&self, meta: &SnapshotMeta, path: &Path) -> Result<(), StoreError> {
+    /// Takes a snapshot in the place of everything, in one transaction: a damaged one changes nothing.
+    pub(super) fn install(&self, meta: &SnapshotMeta, file: &File) -> Result<(), StoreError> {
         let transaction = self.database.begin_write().map_err(redb)?;
         transaction.delete_table(TABLE).map_err(redb)?;
         {
             let mut table = Writing(transaction.open_table(TABLE).map_err(redb)?);
-            snapshot::read(path, &mut |key, value| table.put(key, value).map_err(redb))?;
+            snapshot::read(file, &mut |key, value| table.put(key, value).map_err(redb))?;
             // The header's word counts: it is what Raft has agreed to install.
             if let Some(last) = &meta.last_log_id {
                 table.put(APPLIED, &encode(last)?).map_err(redb)?;
@@ -373,48 +372,39 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let received = snapshot.into_std().await;
         let meta_of = meta.clone();
         blocking(&self.0, move |inner| {
-            let path = snapshot::keep_received(&inner.dir, received, &meta_of)?;
-            inner.install(&meta_of, &path)?;
-            *inner
-                .snapshot
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some((meta_of, path));
+            inner.install(&meta_of, &received)?;
+            inner.marked.store(true, Ordering::Relaxed);
             Ok(())
         })
         .await
         .map_err(failed)
     }
 
+    /// At a start Raft asks too, for how far it is; nothing is sent then, and it asks for a mark where it
+    /// needs one.
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
-        let current = self
-            .0
-            .snapshot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some((meta, path)) = current else {
+        if !self.0.marked.load(Ordering::Relaxed) {
             return Ok(None);
-        };
-        let file = tokio::fs::File::open(path)
+        }
+        let (meta, file) = blocking(&self.0, snapshot::current)
             .await
             .map_err(|e| StorageError::from(StorageIOError::read_snapshot(None, &e)))?;
-        Ok(Some(Snapshot {
-            meta,
-            snapshot: Box::new(file),
-        }))
+        let snapshot = Box::new(tokio::fs::File::from_std(file));
+        Ok(Some(Snapshot { meta, snapshot }))
     }
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
         let failed = |e: StoreError| StorageError::from(StorageIOError::write_snapshot(None, &e));
-        let (meta, path) = blocking(&self.0, snapshot::build).await.map_err(failed)?;
-        let file = tokio::fs::File::open(path)
-            .await
-            .map_err(|e| failed(e.into()))?;
-        Ok(Snapshot {
-            meta,
-            snapshot: Box::new(file),
-        })
+        let marking = |inner: &Inner| {
+            let meta = snapshot::mark(inner)?;
+            inner.marked.store(true, Ordering::Relaxed);
+            // Raft keeps the mark and looks at no data.
+            Ok((meta, File::open("/dev/null")?))
+        };
+        let (meta, nothing) = blocking(&self.0, marking).await.map_err(failed)?;
+        let snapshot = Box::new(tokio::fs::File::from_std(nothing));
+        Ok(Snapshot { meta, snapshot })
     }
 }

@@ -6,6 +6,7 @@ use super::snapshot;
 use super::{LogId, NodeInfo, SnapshotMeta};
 use crate::config::Fsync;
 use planaria_storage_core::DiskId;
+use std::fs::File;
 use std::path::Path;
 
 /// How far above everything that is known the new log begins. Copies carry the index at which they
@@ -34,9 +35,8 @@ pub fn restore(
         last_log_id: Some(start),
         ..head
     };
-    machine.0.install(&meta, file)?;
-    // The log begins behind it, so that who joins has to be given a snapshot.
-    snapshot::build(&machine.0)?;
+    // The log begins behind it, so that who joins is given a snapshot.
+    machine.0.install(&meta, &File::open(file)?)?;
     let begun = LogStore::begin(&dir.join("raft.log"), start, disk, node);
     begun.map_err(|e| StoreError::Store(e.to_string()))
 }

@@ -7,16 +7,14 @@
 //! ```
 
 use super::SnapshotMeta;
-use super::machine::{Inner, StoreError, TABLE, View, read_state, redb};
+use super::machine::{Inner, StoreError, View, read_state, redb};
 use crate::config::MAX_FRAME;
 use crate::disk::files;
 use planaria_storage_core::{Store, decode, encode};
-use redb::ReadableDatabase;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 const MAGIC: &[u8; 8] = b"PLS1\x01\0\0\0";
 const END: u32 = u32::MAX;
@@ -28,43 +26,50 @@ pub(super) fn incoming(dir: &Path) -> PathBuf {
     dir.join("incoming.partial")
 }
 
-/// Writes a snapshot of everything applied. All that is in it is synced first, so that the log
-/// may be purged up to it.
-pub(super) fn build(inner: &Inner) -> Result<(SnapshotMeta, PathBuf), StoreError> {
+/// What a snapshot would hold that was made now. All of it is synced first, so that the log may be purged
+/// up to it.
+///
+/// Nothing is written: redb holds the same, durably. A file of the whole table every few thousand entries
+/// would cost more than the entries, and the more the larger the table; it is made when a node is to be
+/// sent one ([`current`]).
+pub(super) fn mark(inner: &Inner) -> Result<SnapshotMeta, StoreError> {
+    // What is applied meanwhile may not be synced, and is not in it.
+    let meta = meta(&inner.view()?, None)?;
     inner.sync()?;
-    let transaction = inner.database.begin_read().map_err(redb)?;
-    let view = View::of(transaction.open_table(TABLE).map_err(redb)?);
-    let (last_log_id, last_membership) = read_state(&view)?;
-    let snapshot_id = last_log_id.map_or_else(|| "0".to_owned(), |id| id.index.to_string());
-    let meta = SnapshotMeta {
+    Ok(meta)
+}
+
+/// A snapshot of everything applied, for a node that lacks what the log no longer has. The file has no
+/// name any more, so that it goes when it was sent.
+pub(super) fn current(inner: &Inner) -> Result<(SnapshotMeta, File), StoreError> {
+    let (meta, path) = to_file(inner, None)?;
+    let file = File::open(&path)?;
+    fs::remove_file(&path)?;
+    Ok((meta, file))
+}
+
+fn meta(view: &View, name: Option<&str>) -> Result<SnapshotMeta, StoreError> {
+    let (last_log_id, last_membership) = read_state(view)?;
+    let index = last_log_id.map_or(0, |id| id.index);
+    Ok(SnapshotMeta {
         last_log_id,
         last_membership,
-        snapshot_id,
-    };
-    let beside = inner.dir.join("building.partial");
-    write(&view, &meta, &beside)?;
-    let path = keep(&inner.dir, &beside, &meta)?;
-    *inner
-        .snapshot
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some((meta.clone(), path.clone()));
+        snapshot_id: name.map_or_else(|| index.to_string(), str::to_owned),
+    })
+}
+
+fn to_file(inner: &Inner, name: Option<&str>) -> Result<(SnapshotMeta, PathBuf), StoreError> {
+    let view = inner.view()?;
+    let meta = meta(&view, name)?;
+    let name = format!("{EXPORT}{:016x}.partial", rand::random::<u64>());
+    let path = inner.dir.join(name);
+    write(&view, &meta, &path)?;
     Ok((meta, path))
 }
 
 /// Writes a snapshot that is for no other node: its name ends as what a start sweeps away.
 pub(super) fn export(inner: &Inner) -> Result<PathBuf, StoreError> {
-    let transaction = inner.database.begin_read().map_err(redb)?;
-    let view = View::of(transaction.open_table(TABLE).map_err(redb)?);
-    let (last_log_id, last_membership) = read_state(&view)?;
-    let meta = SnapshotMeta {
-        last_log_id,
-        last_membership,
-        snapshot_id: "export".to_owned(),
-    };
-    let name = format!("{EXPORT}{:016x}.partial", rand::random::<u64>());
-    let path = inner.dir.join(name);
-    write(&view, &meta, &path)?;
-    Ok(path)
+    to_file(inner, Some("export")).map(|(_, path)| path)
 }
 
 /// The file of an export.
@@ -76,56 +81,15 @@ pub(super) fn exported(inner: &Inner, name: &str) -> Result<PathBuf, StoreError>
     Ok(inner.dir.join(name))
 }
 
-/// Takes the received snapshot as the current one. Raft hands back the file that it filled; its
-/// contents count, wherever it lies.
-pub(super) fn keep_received(
-    dir: &Path,
-    mut received: File,
-    meta: &SnapshotMeta,
-) -> Result<PathBuf, StoreError> {
-    let beside = dir.join("installing.partial");
-    received.seek(SeekFrom::Start(0))?;
-    let mut copy = File::create(&beside)?;
-    io::copy(&mut received, &mut copy)?;
-    files::sync(&copy)?;
-    read(&beside, &mut |_, _| Ok(()))?;
-    keep(dir, &beside, meta)
-}
-
-fn keep(dir: &Path, from: &Path, meta: &SnapshotMeta) -> Result<PathBuf, StoreError> {
-    let index = meta.last_log_id.map_or(0, |id| id.index);
-    let path = dir.join(format!("{index:020}{SUFFIX}"));
-    fs::rename(from, &path)?;
-    files::sync_parent(&path)?;
-    for old in all(dir)? {
-        if old != path {
-            fs::remove_file(old)?;
-        }
-    }
-    Ok(path)
-}
-
-/// The newest snapshot of the directory whose head can be read.
-pub(super) fn newest(dir: &Path) -> Result<Option<(SnapshotMeta, PathBuf)>, StoreError> {
-    let mut paths = all(dir)?;
-    paths.sort();
-    for path in paths.into_iter().rev() {
-        if let Ok(meta) = head(&path) {
-            return Ok(Some((meta, path)));
-        }
-    }
-    Ok(None)
-}
-
-fn all(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
+/// Removes the files of earlier versions, which kept their newest snapshot.
+pub(super) fn sweep(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.to_str().is_some_and(|name| name.ends_with(SUFFIX)) {
-            paths.push(path);
+            fs::remove_file(path)?;
         }
     }
-    Ok(paths)
+    Ok(())
 }
 
 fn write(view: &View, meta: &SnapshotMeta, path: &Path) -> Result<(), StoreError> {
@@ -169,9 +133,10 @@ fn record(output: &mut Hashing, key: &[u8], value: &[u8]) -> io::Result<()> {
 /// Called for each record of a snapshot.
 type Take<'t> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 't;
 
-/// Reads a snapshot, gives each record, and fails when its digest is wrong.
-pub(super) fn read(path: &Path, take: &mut Take<'_>) -> Result<(), StoreError> {
-    let mut input = BufReader::new(File::open(path)?);
+/// Reads a snapshot from its beginning, gives each record, and fails when its digest is wrong.
+pub(super) fn read(mut file: &File, take: &mut Take<'_>) -> Result<(), StoreError> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut input = BufReader::new(file);
     let mut hasher = blake3::Hasher::new();
     read_head(&mut input, &mut hasher)?;
     loop {

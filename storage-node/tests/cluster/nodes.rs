@@ -2,9 +2,11 @@
 
 use crate::client::Client;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Generous: the machine may be busy with other things.
@@ -29,17 +31,19 @@ pub(crate) struct Nodes {
 }
 
 /// Ports that nobody listens on, below those that the kernel gives to whoever connects: one of
-/// those may be taken between here and the node's start.
+/// those may be taken between here and the node's start. Nor are any given twice: a node that was killed
+/// comes back to its own.
 fn ports(count: usize) -> Vec<String> {
-    let mut listeners = Vec::new();
-    while listeners.len() < count {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap();
+    let mut ports = Vec::new();
+    while ports.len() < count {
         let port = rand::random_range(12_000..32_000);
-        listeners.extend(TcpListener::bind(("127.0.0.1", port)));
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && given.insert(port) {
+            ports.push(format!("127.0.0.1:{port}"));
+        }
     }
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().unwrap().to_string())
-        .collect()
+    ports
 }
 
 impl Nodes {

@@ -118,6 +118,7 @@ async fn round(options: &Options, fsync: &str, floors: &Floors) -> Result<Round>
         ("64 MiB", 64 * MIB, 4),
         ("1 MiB", MIB, 1),
         ("1 MiB", MIB, 4),
+        ("4 KiB", SMALL, 1),
         ("4 KiB", SMALL, 32),
     ] {
         let (putting, getting) = (
@@ -135,7 +136,7 @@ async fn round(options: &Options, fsync: &str, floors: &Floors) -> Result<Round>
         };
         let did = load(&addrs, clients, time, put, &next).await?;
         let floor = match size {
-            SMALL if fsync == "data" => Some(floors.syncs),
+            SMALL if fsync == "data" && clients > 1 => Some(floors.syncs),
             SMALL | MIB => None,
             _ => Some(floors.put),
         };
@@ -148,8 +149,8 @@ async fn round(options: &Options, fsync: &str, floors: &Floors) -> Result<Round>
         let next = Arc::new(AtomicU64::new(0));
         let did = load(&addrs, clients, time, get, &next).await?;
         let floor = match (size, clients) {
-            (SMALL, _) => Some(floors.small_get),
-            (MIB, _) => None,
+            (SMALL, 32) => Some(floors.small_get),
+            (SMALL | MIB, _) => None,
             (_, 1) => floors.get.first().copied(),
             _ => floors.get.last().copied(),
         };
@@ -169,6 +170,8 @@ async fn round(options: &Options, fsync: &str, floors: &Floors) -> Result<Round>
     if options.only.is_some() {
         return Ok(round);
     }
+    // A connection that was idle for so long is closed by the node.
+    let mut client = Client::connect(&first).await?;
     let mut times = Vec::new();
     for _ in 0..20 {
         times.push(client.first_byte("/bench/65536-1-0").await?);
