@@ -9,6 +9,7 @@ use crate::detector::Detector;
 use crate::effect::HookTime;
 use crate::engine::{ContainerState, EngineCall, Expectation};
 use crate::message::{IncidentOutcome, RestartReason, Severity};
+use crate::node::Role;
 use crate::out::Out;
 use crate::sabotage::Sabotage;
 use crate::time::Instant;
@@ -298,9 +299,14 @@ impl Supervisor {
             return;
         };
         if !ticket.announced {
+            // A healer without a group has nobody to tell.
+            let wait = match self.config.role {
+                Role::Solo => Duration::ZERO,
+                _ => ANNOUNCE,
+            };
             ticket.announced = true;
-            ticket.not_before = now + ANNOUNCE;
-            patient.wake_at(now + ANNOUNCE);
+            ticket.not_before = now + wait;
+            patient.wake_at(now + wait);
             self.announce = true;
             // The while is used for a last look of our own: what was known may be as old as a lost event.
             patient.fresh = false;
