@@ -335,4 +335,10 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// The look right before the call got no answer, so that the call was not made; nothing was done.
+    #[error("the look before it got no answer: {reason}")]
+    NotMade {
+        /// Why.
+        reason: String,
+    },
 }

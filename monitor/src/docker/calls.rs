@@ -199,7 +199,8 @@ impl Calls {
         expect: &Expectation,
         note: Note,
     ) -> Result<(), EngineError> {
-        let found = within(self.docker.inspect_container(id.as_str(), None)).await?;
+        let look = within(self.docker.inspect_container(id.as_str(), None)).await;
+        let found = look.map_err(not_made)?;
         let kept = match (&self.hooks, note) {
             (Some(hooks), Note::Evidence) => Evidence::of(&found).map(|found| (hooks, found)),
             _ => None,
@@ -455,6 +456,16 @@ fn done(result: Result<(), EngineError>) -> Result<EngineReply, EngineError> {
             ..
         }) => Ok(EngineReply::Done),
         Err(error) => Err(error),
+    }
+}
+
+/// A look that got no answer leaves no doubt about the call behind it.
+fn not_made(error: EngineError) -> EngineError {
+    match error {
+        error @ (EngineError::TimedOut | EngineError::Unreachable { .. }) => EngineError::NotMade {
+            reason: error.to_string(),
+        },
+        error => error,
     }
 }
 

@@ -13,6 +13,18 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Supervisor {
+    /// Nothing was done: a start is as due as before, and what was to be forced is judged anew.
+    fn repeat(now: Instant, patient: &mut Patient) {
+        match &mut patient.ticket {
+            Some(ticket) if ticket.plan == Plan::Start => {
+                ticket.phase = Phase::Due;
+                ticket.not_before = now + LOOK_AGAIN;
+            }
+            ticket => *ticket = None,
+        }
+        patient.look_later(now + LOOK_AGAIN);
+    }
+
     fn has_forced(patient: &Patient) -> bool {
         patient.ticket.as_ref().is_some_and(|ticket| ticket.forced)
     }
@@ -72,6 +84,7 @@ impl Supervisor {
                 Self::effect_expected(patient, now, grace);
             }
             Err(EngineError::Late) => patient.ticket = None,
+            Err(EngineError::NotMade { .. }) => Self::repeat(now, patient),
             Err(EngineError::Stale { found })
                 if patient.end_unseen && !Self::has_forced(patient) =>
             {

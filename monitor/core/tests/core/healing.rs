@@ -204,6 +204,28 @@ fn an_order_without_an_answer_is_asked_about_not_repeated_blindly() {
     assert_eq!(bench.incidents()[0].outcome, IncidentOutcome::Healed);
 }
 
+/// A busy engine does not even answer the look before the start: no doubt is to be waited out then, and no
+/// failure to be counted.
+#[test]
+fn an_order_that_was_not_made_is_made_soon() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.start_error = Some(EngineError::NotMade {
+        reason: "no answer".into(),
+    });
+    bench.kill("plain-1");
+    bench.pass(seconds(1));
+    assert!(
+        (2..=6).contains(&bench.orders().len()),
+        "{:?}",
+        bench.orders()
+    );
+    bench.start_error = None;
+    bench.pass(seconds(1));
+    let incidents = bench.incidents();
+    assert_eq!(incidents.len(), 1);
+    assert_eq!(incidents[0].outcome, IncidentOutcome::Healed);
+}
+
 #[test]
 fn one_that_comes_back_as_another_incarnation_is_spared() {
     let mut bench = Bench::leader(vec![container("plain-1")]);
