@@ -297,6 +297,15 @@ impl Detector {
         }
     }
 
+    /// The life that is listened to under this name said that it runs in another container.
+    pub(crate) fn hears_elsewhere(&self, name: &MemberName, container: &ContainerId) -> bool {
+        let own = |said: &ContainerId| container.as_str().starts_with(said.as_str());
+        self.members
+            .get(name)
+            .and_then(|peer| peer.beat.container.as_ref())
+            .is_some_and(|said| !own(said))
+    }
+
     /// It said that it ends: no verdict by its silence.
     pub(crate) fn left(&mut self, name: &MemberName, boot: BootId, now: Instant) {
         if let Some(peer) = self.members.get_mut(name).filter(|peer| peer.boot == boot) {

@@ -144,16 +144,22 @@ impl Peer {
                 return Heard::Stale;
             }
         } else if self.lives.contains(&boot) {
+            // The newer one of two that bear the name is gone for longer than any message is on its way,
+            // and the older one still speaks: it is the member.
+            let outlived = self.over() && now.since(self.changed) >= in_flight;
             let late = now.since(self.life_since) < in_flight;
-            return if late || std::mem::replace(&mut self.doubled, true) {
-                Heard::Stale
-            } else {
-                Heard::Double
-            };
+            if !outlived {
+                return if late || std::mem::replace(&mut self.doubled, true) {
+                    Heard::Stale
+                } else {
+                    Heard::Double
+                };
+            }
         }
         let new = boot != self.boot;
         let away = self.over().then(|| now.since(self.changed));
         if new {
+            self.lives.retain(|life| *life != boot);
             self.lives.push_back(self.boot);
             if self.lives.len() > LIVES_KEPT {
                 self.lives.pop_front();

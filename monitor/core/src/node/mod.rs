@@ -29,7 +29,7 @@ use crate::message::{Beat, Body, Fence, Heartbeat};
 use crate::out::Out;
 use crate::sabotage::Sabotage;
 use crate::status::{BrokerState, Saved};
-use crate::supervisor::{Mandate, Supervisor};
+use crate::supervisor::{Ended, Mandate, Supervisor};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -287,8 +287,17 @@ impl Node {
             }
             _ => {}
         }
-        for (name, incarnation) in std::mem::take(&mut supervisor.ended) {
+        for ended in std::mem::take(&mut supervisor.ended) {
+            let Ended {
+                name,
+                container,
+                incarnation,
+            } = ended;
             if self.election.holds_token() {
+                if self.detector.hears_elsewhere(&name, &container) {
+                    // Two containers bear the name, and the other one is listened to.
+                    continue;
+                }
                 let boot = self.detector.members.get(&name).map(|peer| peer.boot);
                 let certificate = Body::Death {
                     name: name.clone(),

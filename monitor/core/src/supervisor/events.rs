@@ -118,9 +118,7 @@ impl Supervisor {
         patient.running_since = None;
         patient.life.early = false;
         patient.info.exit_code = code;
-        if let Some(name) = &patient.info.member {
-            self.ended.push((name.clone(), super::incarnation(patient)));
-        }
+        self.note_end(patient);
         let own = patient.in_force();
         if !own && patient.ticket.as_ref().is_some_and(|t| t.ordered.is_some()) {
             let note = Some(("failed", format!("it went down again, exit code {code}")));

@@ -95,6 +95,15 @@ pub(crate) struct Mandate {
     pub(crate) broker_force: bool,
 }
 
+/// A member's container ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) name: MemberName,
+    pub(crate) container: ContainerId,
+    /// Which life of it.
+    pub(crate) incarnation: Incarnation,
+}
+
 /// What a call was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
@@ -154,8 +163,8 @@ pub(crate) struct Supervisor {
     written: Option<Instant>,
     incidents: u64,
     pub(crate) restarts_ordered: u64,
-    /// Members whose containers ended, and which life of them, for the detector.
-    pub(crate) ended: Vec<(MemberName, Incarnation)>,
+    /// Members whose containers ended, for the detector.
+    pub(crate) ended: Vec<Ended>,
     /// Something to be kept on the volume changed.
     pub(crate) unsaved: bool,
     /// A force is about to begin, or something was promised: the group must hear of it at once.

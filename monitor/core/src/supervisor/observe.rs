@@ -127,10 +127,8 @@ impl Supervisor {
             None => {
                 let exit = self.judge_found(now, patient);
                 patient.exit = Some(exit);
-                if patient.info.started_at.is_some()
-                    && let Some(name) = &patient.info.member
-                {
-                    self.ended.push((name.clone(), super::incarnation(patient)));
+                if patient.info.started_at.is_some() {
+                    self.note_end(patient);
                 }
                 self.note_stop(patient);
             }
@@ -151,6 +149,17 @@ impl Supervisor {
                 patient.exit = Some(exit);
             }
             _ => {}
+        }
+    }
+
+    /// Its member ended, if it is one.
+    pub(super) fn note_end(&mut self, patient: &Patient) {
+        if let Some(name) = &patient.info.member {
+            self.ended.push(super::Ended {
+                name: name.clone(),
+                container: patient.info.id.clone(),
+                incarnation: super::incarnation(patient),
+            });
         }
     }
 

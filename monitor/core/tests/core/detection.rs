@@ -2,8 +2,9 @@
 
 use crate::bench::{Bench, container, name, seconds};
 use planaria_core::effect::Effect;
-use planaria_core::id::BootId;
-use planaria_core::message::{Body, LastWords, MemberState};
+use planaria_core::engine::EventKind;
+use planaria_core::id::{BootId, ContainerId};
+use planaria_core::message::{Body, Heartbeat, LastWords, MemberState};
 
 fn group(size: u64) -> Bench {
     let mut containers = Vec::new();
@@ -193,12 +194,47 @@ fn a_beat_of_a_life_that_is_over_makes_nobody_alive() {
         let found = status.members.iter().find(|m| m.name == name("worker-2"));
         found.and_then(|member| member.boot)
     };
-    bench.say(
-        "worker-2",
-        102,
-        Body::Heartbeat(planaria_core::message::Heartbeat::default()),
-    );
+    bench.say("worker-2", 102, Body::Heartbeat(Heartbeat::default()));
     assert_eq!(boot(&before), boot(&bench.node.status(bench.now)));
+}
+
+/// Two containers bear the name: what compose left of a recreation runs on beside the new one.
+#[test]
+fn the_older_of_two_of_a_name_is_the_member_when_the_newer_is_gone() {
+    let mut bench = group(3);
+    let mut left = container("0123456789ab_worker-2");
+    left.id = "0123456789ab".into();
+    left.member = Some(name("worker-2"));
+    let own = bench.containers["worker-2"].id.clone();
+    let (left_id, left_name) = (left.id.clone(), left.name.clone());
+    bench.engine(vec![left]);
+    let beat = |container: &ContainerId| {
+        Body::Heartbeat(Heartbeat {
+            container: Some(container.clone()),
+            ..Heartbeat::default()
+        })
+    };
+    bench.voices.remove(&name("worker-2"));
+    bench.say("worker-2", 102, beat(&own));
+    // The end of one is not the end of the other.
+    bench.kill(&left_name);
+    assert_eq!(bench.state("worker-2"), MemberState::Alive);
+    bench.begin(&left_name);
+    bench.event(&left_name, EventKind::Start);
+    bench.say("worker-2", 500, beat(&left_id));
+    bench.kill(&left_name);
+    assert_eq!(bench.state("worker-2"), MemberState::Dead);
+    // A message may still be on its way from a life that is over.
+    bench.say("worker-2", 102, beat(&own));
+    assert_eq!(bench.state("worker-2"), MemberState::Dead);
+    bench.pass(seconds(4));
+    bench.say("worker-2", 102, beat(&own));
+    assert_ne!(bench.state("worker-2"), MemberState::Dead);
+    bench.say("worker-2", 500, beat(&left_id));
+    bench.pass(seconds(2));
+    bench.say("worker-2", 102, beat(&own));
+    assert_eq!(bench.state("worker-2"), MemberState::Alive);
+    assert_eq!(bench.orders(), [""; 0]);
 }
 
 #[test]
