@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// A call that had to wait (for a dependency, for others' forces) is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Docker checks the health every 30 s where the image says nothing else; a check that succeeds is quick.
+const RECHECK_MAX: Duration = Duration::from_secs(35);
 
 impl Supervisor {
     pub(super) fn reconcile(
@@ -205,9 +207,13 @@ impl Supervisor {
             .as_ref()
             .is_some_and(|care| care.probe.is_some());
         let answers = !probed || patient.probing.answered;
+        // Where no new life began, a check may still say what it found before.
+        let rechecked = now >= since + RECHECK_MAX || ticket.began_a_life();
         if !patient.is_running() {
             let note = Some(("failed", "it went down again".to_owned()));
             self.close(now, patient, IncidentOutcome::Failed, note, out);
+        } else if patient.is_unhealthy() && !rechecked {
+            patient.wake_at(since + RECHECK_MAX);
         } else if patient.is_unhealthy() {
             let note = Some(("failed", "it is unhealthy again".to_owned()));
             self.close(now, patient, IncidentOutcome::Failed, note, out);

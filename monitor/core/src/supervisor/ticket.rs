@@ -209,6 +209,11 @@ impl Ticket {
         !matches!(self.phase, Phase::Due | Phase::Recovering { .. })
     }
 
+    /// What it did began a new life, whose health is checked anew.
+    pub(super) fn began_a_life(&self) -> bool {
+        !matches!(self.plan, Plan::Unpause | Plan::Continue | Plan::Connect(_))
+    }
+
     pub(super) fn is_force(&self) -> bool {
         matches!(self.plan, Plan::Force { .. } | Plan::Continue)
     }

@@ -116,6 +116,31 @@ fn one_that_was_stopped_in_its_tracks_is_continued_and_if_that_fails_killed() {
 }
 
 #[test]
+fn one_continued_is_not_killed_for_what_its_check_said_before() {
+    let mut patient = container("plain-1");
+    patient.health = Some(Health::Healthy);
+    let mut bench = Bench::leader(vec![patient]);
+    for recovers in [true, false] {
+        bench.log.clear();
+        bench.event("plain-1", EventKind::Kill { signal: 19 });
+        bench.edit("plain-1", |c| {
+            c.process_state = Some('T');
+            c.health = Some(Health::Unhealthy);
+        });
+        bench.event("plain-1", EventKind::Health(Health::Unhealthy));
+        bench.pass(seconds(30));
+        assert_eq!(bench.orders(), ["kill 18 plain-1"]);
+        if recovers {
+            bench.edit("plain-1", |c| c.health = Some(Health::Healthy));
+            bench.event("plain-1", EventKind::Health(Health::Healthy));
+            assert_eq!(bench.incidents()[0].outcome, IncidentOutcome::Healed);
+        }
+        bench.pass(seconds(20));
+        assert_eq!(bench.orders().len() > 1, !recovers, "{:?}", bench.orders());
+    }
+}
+
+#[test]
 fn docker_itself_is_left_to_restart_what_it_restarts() {
     let mut bench = Bench::leader(vec![container("plain-1")]);
     bench.end("plain-1", 1);
