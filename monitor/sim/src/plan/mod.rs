@@ -207,11 +207,12 @@ fn mend_all(world: &mut World) {
     for (from, to) in world.cut_direct.clone() {
         world.happens(Act::JoinDirect(from, to));
     }
+    // Also what a recreation left behind: it runs the same program.
     let names: Vec<_> = world
-        .stage
-        .containers
+        .conts
         .iter()
-        .map(|spec| spec.name.clone())
+        .filter(|cont| !cont.removed)
+        .map(|cont| cont.facts.name.clone())
         .collect();
     for name in names {
         world.happens(Act::Reschedule(name.clone()));

@@ -108,11 +108,12 @@ fn may_fall(world: &World, name: &str) -> bool {
     let others = world
         .conts
         .iter()
-        .filter(|cont| {
+        .enumerate()
+        .filter(|(index, cont)| {
             let stuck = cont.freeze & !freeze::DESCHEDULED != 0;
             // One that is being ended, and sleeps over it, lives no longer than one that does not.
             let ending = cont.stop.is_some() || !cont.pending_signals.is_empty();
-            let stays = cont.lives() && !stuck && !ending;
+            let stays = cont.lives() && !stuck && !ending && !world.ends_soon(*index);
             cont.kind == Kind::Healer && stays && cont.facts.name != name
         })
         .count();

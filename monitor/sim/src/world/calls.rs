@@ -88,6 +88,16 @@ impl Call {
         )
     }
 
+    /// It is a signal that ends that container.
+    pub(crate) fn ends(&self, id: &ContainerId) -> bool {
+        match &self.request {
+            EngineCall::Kill {
+                container, signal, ..
+            } => container == id && !matches!(signal, 18 | 19),
+            _ => false,
+        }
+    }
+
     fn reply(&self, result: Result<EngineReply, EngineError>) -> Reply {
         Reply {
             life: self.life,

@@ -326,6 +326,11 @@ impl World {
         }));
     }
 
+    /// What is to come, in no order.
+    pub(crate) fn future(&self) -> impl Iterator<Item = &Event> {
+        self.heap.iter().map(|Reverse(due)| &due.event)
+    }
+
     pub(crate) fn after(&mut self, delay: u64, event: Event) {
         self.at(self.now.saturating_add(delay), event);
     }

@@ -362,6 +362,16 @@ impl World {
         wrongs
     }
 
+    /// Its end is on its way and cannot be called back: a signal, or a healer's call to the engine.
+    pub(crate) fn ends_soon(&self, index: usize) -> bool {
+        let cont = &self.conts[index];
+        self.future().any(|event| match event {
+            Event::Exit { proc, life, .. } => *proc == index && *life == cont.life,
+            Event::CallMade(call) => call.ends(&cont.facts.id),
+            _ => false,
+        })
+    }
+
     /// In quarantine, as some healer says, and rightly.
     fn is_left_down(&self, index: usize) -> bool {
         let cont = &self.conts[index];
