@@ -89,6 +89,8 @@ pub(crate) enum Heard {
     New {
         /// It was believed dead for so long.
         away: Option<Duration>,
+        /// It is older than the life before it, and outlived it.
+        older: bool,
     },
 }
 
@@ -277,7 +279,10 @@ impl Detector {
                 let peer = Peer::new(boot, seq, beat, now, self.clock);
                 self.members.insert(from.clone(), peer);
             }
-            return Heard::New { away: None };
+            return Heard::New {
+                away: None,
+                older: false,
+            };
         };
         let heard = peer.hear(now, boot, seq, beat, IN_FLIGHT);
         if !matches!(heard, Heard::Stale | Heard::Double) {

@@ -138,12 +138,13 @@ impl Peer {
         beat: Heartbeat,
         in_flight: Duration,
     ) -> Heard {
+        let older = boot != self.boot && self.lives.contains(&boot);
         if boot == self.boot {
             let late = self.over() && now.since(self.changed) < in_flight;
             if (seq <= self.seq && self.heard.is_some()) || late {
                 return Heard::Stale;
             }
-        } else if self.lives.contains(&boot) {
+        } else if older {
             // The newer one of two that bear the name is gone for longer than any message is on its way,
             // and the older one still speaks: it is the member.
             let outlived = self.over() && now.since(self.changed) >= in_flight;
@@ -183,7 +184,7 @@ impl Peer {
         self.told = 0;
         self.asked_for = false;
         if new || away.is_some() {
-            Heard::New { away }
+            Heard::New { away, older }
         } else {
             Heard::Again
         }

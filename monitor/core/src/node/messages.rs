@@ -138,10 +138,10 @@ impl Node {
             }
             Heard::Again | Heard::New { .. } => self.note_skew(from, skew),
         }
-        if matches!(heard, Heard::New { .. }) {
+        if matches!(heard, Heard::New { older: false, .. }) {
             self.unfence(from, boot);
         }
-        if let Heard::New { away } = heard {
+        if let Heard::New { away, .. } = heard {
             let text = match away {
                 Some(away) => format!(
                     "Peer {from} is heard again, after {:.1} s",

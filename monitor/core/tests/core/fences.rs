@@ -33,6 +33,20 @@ fn worker() -> planaria_core::engine::Container {
 }
 
 #[test]
+fn an_older_life_that_is_heard_again_frees_no_younger_one() {
+    let mut bench = Bench::leader(vec![worker()]);
+    bench.say("worker-1", 10, Body::Heartbeat(Heartbeat::default()));
+    bench.say("worker-1", 11, Body::Heartbeat(Heartbeat::default()));
+    bench.answers = false;
+    assert!(fence(&mut bench, "worker-1"));
+    bench.pass(seconds(4));
+    bench.say("worker-1", 10, Body::Heartbeat(Heartbeat::default()));
+    assert_ne!(bench.state("worker-1"), MemberState::Dead);
+    bench.pass(seconds(1));
+    assert_eq!(bench.last_beat().fences.len(), 1);
+}
+
+#[test]
 fn a_fenced_life_is_killed_and_started_and_not_listened_to() {
     let mut bench = Bench::leader(vec![worker()]);
     bench.voices.insert(name("worker-1"), BootId(11));
