@@ -21,7 +21,7 @@ pub enum Rule {
     Intent,
     /// Ignorance is not death: no force on what is well.
     Evidence,
-    /// A pause may be a commit's: it is left alone for its grace.
+    /// A pause may be a commit's, a removal a deployment's: it is left alone for its grace.
     Grace,
     /// Only patients are touched.
     Patients,
@@ -162,6 +162,12 @@ const COUNTED: [&str; 3] = [
 /// How long a hung broker must have hung before its host's guardian forces it, a little less.
 const BROKER_PATIENCE: u64 = 29 * S;
 
+/// What was removed may be made anew by the person who removed it: for so long nobody else does it.
+const NAME_FREE: u64 = 60 * S;
+
+/// The label that allows making anew.
+const RECREATE: &str = "planaria.recreate";
+
 fn within(times: &[u64], now: u64, span: u64) -> usize {
     let since = now.saturating_sub(span);
     times.iter().filter(|at| **at >= since).count()
@@ -220,7 +226,11 @@ impl World {
                 format!("{by} is no healer and calls the engine")
             });
         }
-        let Some(target) = self.by_id(id) else {
+        let target = match &call.request {
+            EngineCall::Recreate { .. } => self.ever_by_id(id),
+            _ => self.by_id(id),
+        };
+        let Some(target) = target else {
             return;
         };
         let name = self.name(target);
@@ -353,6 +363,40 @@ impl World {
         if matches!(call.request, EngineCall::Start { .. }) {
             self.check_start(call, target, &by, &name);
         }
+    }
+
+    /// A healer makes anew what was removed.
+    pub(crate) fn check_made_anew(&mut self, call: &Call, old: usize) {
+        let by = self.name(call.proc);
+        let name = self.name(old);
+        self.ledger.deeds.push(Deed {
+            at: self.now,
+            by: by.clone(),
+            name: name.clone(),
+            verb: "recreate".to_owned(),
+            force: true,
+            idle: false,
+        });
+        let cont = &self.conts[old];
+        let label = cont.facts.labels.get(RECREATE).map(String::as_str);
+        let removed = cont.truth.removed_at.unwrap_or(self.now);
+        let (died, tainted) = (cont.truth.died, cont.truth.tainted);
+        if label != Some("true") {
+            self.violate(Rule::Patients, || {
+                format!("{by} makes {name} anew, whose labels do not allow it")
+            });
+        }
+        if self.now - removed < NAME_FREE {
+            self.violate(Rule::Grace, || {
+                format!("{by} makes {name} anew while its name is still a person's to take")
+            });
+        }
+        if !died && !tainted {
+            self.violate(Rule::Intent, || {
+                format!("{by} makes {name} anew, which was stopped before it was removed")
+            });
+        }
+        self.check_hold(call, old, &by, &name, "recreate");
     }
 
     /// A force hits the life that was judged; that it became another one since the check is the window.

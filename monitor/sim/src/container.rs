@@ -150,6 +150,8 @@ pub(crate) struct Truth {
     pub(crate) pause_lost: bool,
     /// When a recreation renamed it.
     pub(crate) renamed: Option<u64>,
+    /// When it was removed.
+    pub(crate) removed_at: Option<u64>,
     /// An event about it was lost on the way to a healer, or came when nobody listened.
     pub(crate) tainted: bool,
     /// A person asked for it to be healed.
@@ -281,6 +283,7 @@ impl Cont {
                 paused_before: false,
                 pause_lost: false,
                 renamed: None,
+                removed_at: None,
                 tainted: false,
                 asked: false,
                 held_until: None,

@@ -86,6 +86,7 @@ macro_rules! for_each_scenario {
             quiet_group_keeps_its_leader
             recreate_is_not_touched
             removal_of_the_dead_is_not_healed
+            removed_is_made_anew_where_its_label_allows
             reset_connections_make_no_second_force_user
             resume_ends_a_hold
             returning_higher_candidate_takes_over_in_order

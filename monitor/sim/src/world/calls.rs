@@ -3,7 +3,7 @@
 use super::{Event, Point, Work, World};
 use crate::check::Rule;
 use crate::clock::{EPOCH, MS, S};
-use crate::container::freeze;
+use crate::container::{Will, freeze};
 use crate::sabotage::Sabotage;
 use planaria_core::engine::{
     ContainerState, EngineCall, EngineError, EngineReply, EventKind, Expectation,
@@ -114,6 +114,11 @@ impl World {
             .position(|cont| !cont.removed && cont.facts.id == *id)
     }
 
+    /// The same, also of one that is no more.
+    pub(crate) fn ever_by_id(&self, id: &ContainerId) -> Option<usize> {
+        self.conts.iter().position(|cont| cont.facts.id == *id)
+    }
+
     /// A state machine wants something of the engine.
     pub(crate) fn call(&mut self, mut call: Call) {
         call.wanted_at = self.now;
@@ -159,9 +164,13 @@ impl World {
             return;
         }
         let delay = self.draw(MS / 5, 2 * MS);
-        let change = call
-            .change()
-            .map(|(id, expect)| (self.by_id(id), self.expectation(id, expect)));
+        let change = call.change().map(|(id, expect)| {
+            let verdict = match &call.request {
+                EngineCall::Recreate { container, .. } if self.by_id(container).is_none() => Ok(()),
+                _ => self.expectation(id, expect),
+            };
+            (self.by_id(id), verdict)
+        });
         let work = if let Some((target, verdict)) = change {
             call.checked_at = self.now;
             call.checked_life = target.map_or(0, |index| self.conts[index].life);
@@ -279,6 +288,13 @@ impl World {
         let Some((id, _)) = call.change() else {
             return;
         };
+        if let EngineCall::Recreate {
+            container, name, ..
+        } = &call.request
+        {
+            self.make_anew(call, container, name);
+            return;
+        }
         let Some(index) = self.by_id(id) else {
             self.reply(call.proc, call.reply(Err(EngineError::Gone)));
             return;
@@ -343,6 +359,29 @@ impl World {
         };
         let reply = call.reply(reply);
         self.reply(call.proc, reply);
+    }
+
+    /// A healer makes anew what was removed: the engine's own book says whether the name is free.
+    fn make_anew(&mut self, call: &Call, old: &ContainerId, name: &str) {
+        self.trace.note(self.now, "call", call.proc, || {
+            format!("{} makes {name} anew", self.conts[call.proc].facts.name)
+        });
+        if self.find(name).is_some() {
+            let found = format!("a new {name}");
+            self.reply(call.proc, call.reply(Err(EngineError::Stale { found })));
+            return;
+        }
+        let Some(old) = self.ever_by_id(old) else {
+            return;
+        };
+        self.check_made_anew(call, old);
+        self.passes(call.proc, call.life, Point::CallMade);
+        let spec = self.spec_of(old);
+        let new = self.make(&spec);
+        self.conts[new].truth.will = Will::Run;
+        self.emit(new, EventKind::Create);
+        let made = EngineReply::Recreated(self.conts[new].facts.id.clone());
+        self.begin_start(new, Some((call.proc, call.reply(Ok(made)))));
     }
 
     pub(crate) fn unpause(&mut self, index: usize) -> Result<(), EngineError> {

@@ -77,7 +77,14 @@ impl World {
             .partition(|(cont, _, _)| *cont == index);
         self.waiters = rest;
         for (_, to, mut reply) in due {
-            reply.result = result.clone();
+            let made = matches!(reply.result, Ok(EngineReply::Recreated(_)));
+            if made && result.is_err() && !self.engine.down {
+                // What was made anew and does not start is removed again.
+                self.destroy(index);
+            }
+            if !made || result.is_err() {
+                reply.result = result.clone();
+            }
             self.reply(to, reply);
         }
     }
@@ -545,6 +552,7 @@ impl World {
             return;
         }
         self.conts[index].removed = true;
+        self.conts[index].truth.removed_at = Some(self.now);
         self.emit(index, EventKind::Destroy);
     }
 
