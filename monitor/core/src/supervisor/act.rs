@@ -215,6 +215,7 @@ impl Supervisor {
         } else if patient.is_unhealthy() && !rechecked {
             patient.wake_at(since + RECHECK_MAX);
         } else if patient.is_unhealthy() {
+            patient.waited_since = Some(since).filter(|_| !ticket.began_a_life());
             let note = Some(("failed", "it is unhealthy again".to_owned()));
             self.close(now, patient, IncidentOutcome::Failed, note, out);
         } else if patient.is_well() && answers && heard {

@@ -106,6 +106,9 @@ impl Supervisor {
             patient.known = false;
             // What went on meanwhile is not told: one that is found paused has its grace from then on.
             patient.paused_since = None;
+            if matches!(patient.exit, Some(Exit::Witnessed { .. })) && !patient.end_unseen {
+                patient.died_before_gap.clone_from(&patient.info.started_at);
+            }
             let before = match &patient.exit {
                 None if patient.life.ran => Some(BeforeGap::Running),
                 Some(Exit::AwaitingStop { .. }) => Some(BeforeGap::Dying),
@@ -292,6 +295,16 @@ impl Supervisor {
         self.past.clear();
         self.before_gap.clear();
         self.adopted.clear();
+    }
+
+    /// We run in a container of this engine, and known to be so, not by a name alone.
+    pub(super) fn lives_in_this_engine(&self) -> bool {
+        let own = self.config.container.as_ref();
+        own.is_some_and(|own| {
+            self.patients
+                .values()
+                .any(|p| p.is_up() && p.info.id.as_str().starts_with(own.as_str()))
+        })
     }
 
     fn is_own(&self, container: &crate::engine::Container) -> bool {

@@ -191,6 +191,11 @@ impl Supervisor {
                 evidence: "signal 9 was heard, and it is found killed".to_owned(),
             };
         }
+        if before == Some(BeforeGap::Stopping) && self.lives_in_this_engine() {
+            // An engine that stops its containers ends us with them: this stop was a person's.
+            self.unsaved = true;
+            return Exit::Stopped;
+        }
         if before.is_some() && policy::engine_brings_back(info) {
             return Exit::Restoring {
                 until: now + RESTORE_GRACE,
@@ -224,6 +229,15 @@ impl Supervisor {
                     });
                 } else {
                     patient.wake_at(*until);
+                }
+            }
+            // Also of one that is held: its intent must be known when the hold is over.
+            Some(Exit::StopSeen { check }) if patient.care.is_some() => {
+                let check = *check;
+                if now >= check {
+                    patient.fresh = false;
+                } else {
+                    patient.wake_at(check);
                 }
             }
             _ => {}

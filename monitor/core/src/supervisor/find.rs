@@ -179,14 +179,6 @@ impl Supervisor {
                 ticket.not_before = now.max(at + out.jitter(wait).max(self.mandate.step));
                 Some(ticket)
             }
-            Exit::StopSeen { check } => {
-                if now >= check {
-                    patient.fresh = false;
-                } else {
-                    patient.wake_at(check);
-                }
-                None
-            }
             Exit::Unwitnessed => {
                 let expected = care.heal != Heal::Nothing
                     && patient.info.started_at.is_some()
@@ -200,7 +192,10 @@ impl Supervisor {
                 }
                 None
             }
-            Exit::AwaitingStop { .. } | Exit::Stopped | Exit::Restoring { .. } => None,
+            Exit::AwaitingStop { .. }
+            | Exit::StopSeen { .. }
+            | Exit::Stopped
+            | Exit::Restoring { .. } => None,
         }
     }
 
@@ -255,7 +250,9 @@ impl Supervisor {
             return self.find_orphan(now, patient, care, out);
         }
         let incarnation = patient.info.started_at.clone();
-        let not_before = now + patient.intensity.backoff(&self.config);
+        // The wait for a check was one already.
+        let from = patient.waited_since.unwrap_or(now);
+        let not_before = now.max(from + patient.intensity.backoff(&self.config));
         let force = |reason, evidence, plan, sign| {
             let mut ticket = Ticket::new(reason, evidence, plan, incarnation, sign, now);
             ticket.not_before = not_before;
@@ -333,6 +330,7 @@ impl Supervisor {
         if now < at {
             patient.wake_at(at);
         } else if patient.is_well() {
+            patient.waited_since = None;
             patient.intensity.settle();
         }
     }

@@ -44,6 +44,7 @@ impl Supervisor {
         if patient.is_up() || patient.info.state == ContainerState::Restarting {
             self.see_up(now, patient, other_life);
         } else if patient.is_down() {
+            self.judge_life_of_a_gap(now, patient);
             self.see_down(now, patient, asked);
             // A death that was witnessed must outlive the witness.
             self.unsaved |= patient.is_dead_for_sure() && !known;
@@ -117,6 +118,18 @@ impl Supervisor {
             patient.cut_since.get_or_insert(now);
         } else {
             patient.cut_since = None;
+        }
+    }
+
+    /// It was started and ended again while the stream was away: how the life before ended says nothing.
+    fn judge_life_of_a_gap(&mut self, now: Instant, patient: &mut Patient) {
+        let other = |before: String| Some(before) != patient.info.started_at;
+        if patient.died_before_gap.take().is_some_and(other) {
+            if !self.past.contains_key(&patient.info.id) {
+                patient.intensity.count_unheard(now, self.engine_time(now));
+                self.unsaved = true;
+            }
+            patient.begin_life(now);
         }
     }
 

@@ -99,6 +99,8 @@ pub(crate) struct Patient {
     pub(super) contradictions: u8,
     pub(super) life: Life,
     pub(crate) exit: Option<Exit>,
+    /// `StartedAt` of the life whose death was witnessed before the stream broke, until it is looked at.
+    pub(super) died_before_gap: Option<String>,
     /// `FinishedAt` of the end that was a person's will.
     pub(super) stopped: Option<String>,
     pub(super) running_since: Option<Instant>,
@@ -118,6 +120,8 @@ pub(crate) struct Patient {
     pub(crate) ticket: Option<Ticket>,
     /// A start is due since then: the escape from waiting for a dependency.
     pub(super) due_since: Option<Instant>,
+    /// What was done without a new life did not help, and since then it was waited for.
+    pub(super) waited_since: Option<Instant>,
     /// A predecessor's force may still be in flight until then.
     pub(super) blocked: Option<Instant>,
     /// The leader, on another host, ordered a force here: allowed until then.
@@ -146,6 +150,7 @@ impl Patient {
             contradictions: 0,
             life: Life::default(),
             exit: None,
+            died_before_gap: None,
             stopped: None,
             running_since: None,
             paused_since: None,
@@ -160,6 +165,7 @@ impl Patient {
             intensity: Intensity::default(),
             ticket: None,
             due_since: None,
+            waited_since: None,
             blocked: None,
             granted: None,
             announced: None,
@@ -242,6 +248,7 @@ impl Patient {
         self.life.ran = true;
         self.life.early = false;
         self.exit = None;
+        self.died_before_gap = None;
         self.stopped = None;
         self.running_since = Some(now);
         self.paused_since = None;
@@ -253,6 +260,7 @@ impl Patient {
         self.probing = Probing::default();
         self.orphan_since = None;
         self.due_since = None;
+        self.waited_since = None;
         self.announced = None;
         self.granted = None;
         self.alerted = None;

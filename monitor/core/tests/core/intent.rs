@@ -3,8 +3,9 @@
 use crate::bench::{Bench, container, millis, name, seconds};
 use planaria_core::effect::Effect;
 use planaria_core::engine::{ContainerState, EngineReply, EventKind, Health, RestartPolicy};
+use planaria_core::id::RequestId;
 use planaria_core::input::Input;
-use planaria_core::message::{Body, IncidentOutcome, MemberState, TicketView};
+use planaria_core::message::{Body, IncidentOutcome, MemberState, TicketView, Verb};
 use planaria_core::node::Role;
 use planaria_core::status::Saved;
 
@@ -617,4 +618,46 @@ fn a_change_of_leader_does_not_begin_the_back_off_anew() {
     bench.office();
     bench.pass(millis(1500));
     assert_eq!(bench.orders(), ["start plain-1"]);
+}
+
+#[test]
+fn a_stop_under_a_hold_is_remembered_when_the_hold_is_over() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.feed(Input::Request {
+        id: RequestId("1".to_owned()),
+        verb: Verb::Hold {
+            names: vec![name("plain-1")],
+            for_s: 20,
+            reason: "maintenance".to_owned(),
+        },
+    });
+    bench.stop("plain-1");
+    bench.pass(seconds(10));
+    bench.lose_engine();
+    bench.history.clear();
+    bench.reconnect_engine();
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+}
+
+#[test]
+fn a_stop_right_before_a_gap_that_we_live_through_is_a_persons() {
+    for within in [true, false] {
+        let own = container("healer-2");
+        let id = own.id.clone();
+        let mut bench = Bench::with(Role::Healer, None, |config| {
+            config.container = within.then_some(id);
+        });
+        bench.engine(vec![own, container("plain-1")]);
+        bench.office();
+        bench.pass(seconds(15));
+        bench.stop("plain-1");
+        bench.lose_engine();
+        // It forgot: it was started anew, or refuses to tell.
+        bench.history.clear();
+        bench.reconnect_engine();
+        bench.pass(seconds(30));
+        let left: &[&str] = if within { &[] } else { &["start plain-1"] };
+        assert_eq!(bench.orders(), left);
+    }
 }
