@@ -461,17 +461,17 @@ impl World {
 
     fn check_hold(&mut self, call: &Call, target: usize, by: &str, name: &str, verb: &str) {
         let truth = &self.conts[target].truth;
-        let held = truth
-            .held_since
-            .is_some_and(|since| call.wanted_at > since + 2 * S)
-            && truth
-                .held_until
-                .is_some_and(|until| call.wanted_at + HOLD_SLACK < until);
-        // It is promised in a beat: one that was away or cut off has had none since.
-        let there = self
+        // It is promised in a beat: one that was away or cut off has had none since, and its own tell it nothing.
+        let heard = self
             .proc(call.proc, call.life)
-            .is_some_and(|proc| proc.beat_heard > truth.held_since || self.stage.solo);
-        if held && there && !truth.asked {
+            .and_then(|proc| proc.other_heard);
+        let held = truth.holds.iter().any(|held| {
+            let there =
+                heard > Some(held.since) || held.known_to.contains(&call.proc) || self.stage.solo;
+            let then = call.wanted_at > held.since + 2 * S;
+            there && then && call.wanted_at + HOLD_SLACK < held.until
+        });
+        if held && !truth.asked {
             self.violate(Rule::Hold, || {
                 format!("{by} makes {verb} of {name}, which is on hold")
             });
@@ -513,7 +513,11 @@ impl World {
             return;
         }
         // Three seconds of slack: the start that is judged now takes effect later.
-        let recent = cont.restarts_within(self.now, window - 3 * S);
+        // One that came since the clock was set cannot date what was before: it counts from then on.
+        let came = self.conts[call.proc].ran_since;
+        let set = self.engine.clock_set.filter(|at| came >= *at);
+        let span = set.map_or(window - 3 * S, |at| (window - 3 * S).min(self.now - at));
+        let recent = cont.restarts_within(self.now, span);
         // The engine remembers no start that it refused: without the broker each healer knows its own.
         let attempts = recent + within(&truth.refused, self.now, window - 3 * S);
         let healers = self

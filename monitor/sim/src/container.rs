@@ -156,12 +156,19 @@ pub(crate) struct Truth {
     pub(crate) tainted: bool,
     /// A person asked for it to be healed.
     pub(crate) asked: bool,
-    /// Until when a person holds it.
-    pub(crate) held_until: Option<u64>,
-    /// Since when it is held.
-    pub(crate) held_since: Option<u64>,
+    /// What a person was promised.
+    pub(crate) holds: Vec<Held>,
     /// When it died or was made and is down since.
     pub(crate) down_since: u64,
+}
+
+/// A hold that was promised. A second one prolongs the first, and whoever did not hear of it keeps to the first.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) since: u64,
+    pub(crate) until: u64,
+    /// Who knows it without having heard a beat: its author, and whoever led.
+    pub(crate) known_to: Vec<usize>,
 }
 
 /// That people were told of a quarantine.
@@ -286,8 +293,7 @@ impl Cont {
                 removed_at: None,
                 tainted: false,
                 asked: false,
-                held_until: None,
-                held_since: None,
+                holds: Vec::new(),
                 down_since: now,
             },
         }
@@ -354,8 +360,8 @@ impl Cont {
     }
 }
 
-/// Nobody asks more often than this.
-const UNNOTICED: u64 = S / 2;
+/// Nobody asks more often than this: the longest wait between two attempts to connect, and an attempt.
+const UNNOTICED: u64 = S + S / 10;
 
 /// How long after it was mended a force on a container is still explained by what was wrong.
 pub(crate) const UNWELL_MEMORY: u64 = 10 * S;

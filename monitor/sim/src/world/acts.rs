@@ -2,7 +2,7 @@
 
 use super::{Event, Work, World};
 use crate::clock::{MS, S};
-use crate::container::{Kind, Spec, Then, Will, freeze};
+use crate::container::{Held, Kind, Spec, Then, Will, freeze};
 use planaria_core::engine::{ContainerState, EventKind};
 use planaria_core::id::{MemberName, RequestId};
 use planaria_core::input::Input;
@@ -170,7 +170,12 @@ impl World {
             Act::Remove(_) => self.remove(index),
             Act::Start(_) => {
                 let cont = &mut self.conts[index];
+                let runs = World::runs(cont.facts.state);
                 if cont.truth.will != Will::Run {
+                    if runs {
+                        // A healer was faster: the engine tells of no start.
+                        cont.truth.uncleared += cont.truth.attempts();
+                    }
                     // Else nobody can tell this start from one by the engine's own policy.
                     if cont.truth.will == Will::Open && cont.truth.died {
                         // Stopping what was dead left no trace: to healers this is one more start after a
@@ -336,6 +341,7 @@ impl World {
             Act::EngineGone => self.engine_is_down(),
             Act::SetClock(seconds) => {
                 self.disturbed = Some(self.now);
+                self.engine.clock_set = Some(self.now);
                 self.engine.wall = seconds * i64::try_from(S).unwrap_or(i64::MAX);
             }
             Act::Ask(name, verb) => self.ask(&name, verb),
@@ -381,21 +387,20 @@ impl World {
             )
         });
         // Only an office with the token tells everybody of a hold, in its beats.
-        let known = !self.forcing().is_empty();
-        if outcome.accepted && known {
+        let known_to = self.forcing();
+        if outcome.accepted && !known_to.is_empty() {
             match self.ledger.question(id) {
                 Some(Verb::Hold { names, for_s, .. }) => {
                     let until = now + for_s * S;
-                    self.each_named(&names, |cont| {
-                        let held = cont.truth.held_until.filter(|at| *at > now);
-                        if held.is_none() {
-                            cont.truth.held_since = Some(now);
-                        }
-                        cont.truth.held_until = held.max(Some(until));
-                    });
+                    let held = Held {
+                        since: now,
+                        until,
+                        known_to,
+                    };
+                    self.each_named(&names, |cont| cont.truth.holds.push(held.clone()));
                 }
                 Some(Verb::Resume { names }) => {
-                    self.each_named(&names, |cont| cont.truth.held_until = None);
+                    self.each_named(&names, |cont| cont.truth.holds.clear());
                 }
                 _ => {}
             }

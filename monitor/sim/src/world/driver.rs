@@ -45,6 +45,8 @@ pub(crate) struct Proc {
     pub(crate) boot: BootId,
     pub(crate) node: Node,
     pub(crate) link: Link,
+    /// Its handshake with the broker is under way, and nothing answers.
+    pub(crate) shakes: bool,
     pub(crate) token: Option<TokenChannel>,
     pub(crate) stream: bool,
     /// Since when its event stream stands.
@@ -56,9 +58,7 @@ pub(crate) struct Proc {
     /// When it could see and act again after a freeze or start.
     pub(crate) awake_since: u64,
     pub(crate) leaving: bool,
-    /// When a leader's beat reached it last.
-    pub(crate) beat_heard: Option<u64>,
-    /// When another one's beat reached it last: its own tell it nothing.
+    /// When a leader's beat reached it last, another one's: its own tell it nothing.
     pub(crate) other_heard: Option<u64>,
     /// It ends once it has come here.
     pub(crate) crash_after: Option<Point>,
@@ -135,6 +135,7 @@ impl World {
             boot,
             node: Node::new(config, boot, saved, seed, now),
             link: Link::Down,
+            shakes: false,
             token: None,
             stream: false,
             stream_since: self.now,
@@ -143,7 +144,6 @@ impl World {
             pending: BTreeSet::new(),
             awake_since: self.now,
             leaving: false,
-            beat_heard: None,
             other_heard: None,
             crash_after: None,
             seq: 0,
@@ -346,11 +346,8 @@ impl World {
         let Some(proc) = self.procs[index].as_mut() else {
             return;
         };
-        if let Some(by) = heard {
-            proc.beat_heard = Some(at);
-            if by != proc.boot {
-                proc.other_heard = Some(at);
-            }
+        if heard.is_some_and(|by| by != proc.boot) {
+            proc.other_heard = Some(at);
         }
         let effects = proc.node.handle(now, input);
         if let Some(input) = recorded

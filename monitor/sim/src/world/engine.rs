@@ -41,6 +41,8 @@ pub(crate) struct EngineModel {
     pub(crate) lose: u32,
     /// Between a check and its call up to so much time passes.
     pub(crate) window: u64,
+    /// When the wall clock was set last: what is dated before cannot be compared with what is dated after.
+    pub(crate) clock_set: Option<u64>,
     /// The wall clock was set by so much.
     pub(crate) wall: i64,
     serial: u64,
@@ -188,14 +190,19 @@ impl World {
             return;
         }
         proc.stream = false;
-        let life = proc.life;
+        let (life, last) = (proc.life, proc.last_event);
         self.disturbed = Some(self.now);
-        self.work(
-            index,
-            life,
-            Work::Input(Box::new(Input::EngineDisconnected {
-                reason: "end of the event stream".into(),
-            })),
+        let end = Input::EngineDisconnected {
+            reason: "end of the event stream".into(),
+        };
+        // The end of a stream is read behind what it carried.
+        self.at(
+            last,
+            Event::Work {
+                proc: index,
+                life,
+                work: Work::Input(Box::new(end)),
+            },
         );
         let delay = self.draw(100 * MS, 500 * MS);
         self.after(delay, Event::Stream { proc: index, life });

@@ -372,7 +372,7 @@ impl World {
         })
     }
 
-    /// In quarantine, as some healer says, and rightly.
+    /// In quarantine, as some healer says, and rightly: down, or hung and not forced any more.
     fn is_left_down(&self, index: usize) -> bool {
         let cont = &self.conts[index];
         let name = cont.facts.name.as_str();
@@ -382,11 +382,12 @@ impl World {
                 .iter()
                 .any(|view| view.name.as_str() == name && view.state == MemberState::Quarantined)
         });
-        said && !cont.lives() && self.could_be_quarantined(cont)
+        let down = !cont.lives() || cont.truth.unwell.is_some();
+        said && down && self.could_be_quarantined(cont)
     }
 
     fn is_held(&self, cont: &Cont) -> bool {
-        cont.truth.held_until.is_some_and(|until| self.now < until)
+        cont.truth.holds.iter().any(|held| self.now < held.until)
     }
 
     fn could_be_quarantined(&self, cont: &Cont) -> bool {

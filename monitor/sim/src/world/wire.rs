@@ -144,6 +144,15 @@ impl World {
         for op in std::mem::take(&mut self.broker.held) {
             self.reaches_broker(op);
         }
+        // A handshake that waits for a sleeping broker is answered when it wakes.
+        for proc in 0..self.procs.len() {
+            let Some(state) = self.procs[proc].as_mut().filter(|state| state.shakes) else {
+                continue;
+            };
+            state.shakes = false;
+            let life = state.life;
+            self.after(0, Event::Connect { proc, life });
+        }
     }
 
     /// A client that heard nothing for two heartbeats closes its connection.
@@ -325,6 +334,9 @@ impl World {
         }
         let now = self.now;
         if self.cut_broker.contains(&self.conts[proc].facts.name) || self.broker_hung() {
+            if let Some(state) = self.proc_mut(proc, life) {
+                state.shakes = true;
+            }
             self.after(HANDSHAKE_PATIENCE, Event::Handshake { proc, life });
         } else if self.broker.ready_at.is_some_and(|at| at <= now) {
             let delay = self.draw(8 * MS, 15 * MS) + self.broker_delay();
@@ -342,6 +354,12 @@ impl World {
 
     /// The handshake's deadline.
     pub(crate) fn handshake(&mut self, proc: usize, life: u64) {
+        let waits = self
+            .proc_mut(proc, life)
+            .is_some_and(|state| std::mem::take(&mut state.shakes));
+        if !waits {
+            return;
+        }
         if self.cut_broker.contains(&self.conts[proc].facts.name) {
             self.refused(
                 proc,
