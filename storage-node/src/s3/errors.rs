@@ -23,6 +23,10 @@ pub(super) fn meta(error: MetaError) -> S3Error {
     }
 }
 
+pub(super) fn too_large() -> S3Error {
+    s3_error!(EntityTooLarge, "larger than MAX_OBJECT_SIZE")
+}
+
 fn refused(refusal: &Refusal) -> S3Error {
     let code = match refusal {
         Refusal::NoSuchBucket => S3ErrorCode::NoSuchBucket,

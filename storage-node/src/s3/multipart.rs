@@ -8,7 +8,9 @@ use super::receive::{Expected, Received, announced, given};
 use super::{Front, convert, copy, errors, tags};
 use crate::meta::StoreError;
 use planaria_storage_core::listing::{self, Line, Query};
-use planaria_storage_core::{BucketRecord, Command, Reply, UploadId, UploadRecord, keys};
+use planaria_storage_core::{
+    BucketRecord, Command, PartRecord, Reply, UploadId, UploadRecord, keys,
+};
 use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix,
@@ -175,6 +177,7 @@ impl Front {
             whole.update(&md5);
             parts.push((number, md5));
         }
+        self.check_whole(upload, &parts).await?;
         let etag = format!("{}-{}", convert::hex(&whole.finalize()), parts.len());
         let command = Command::CompleteUpload {
             bucket: input.bucket.clone(),
@@ -195,6 +198,24 @@ impl Front {
             e_tag: Some(convert::etag(&etag)),
             ..CompleteMultipartUploadOutput::default()
         }))
+    }
+
+    /// Each part was held against the cap when it came; all of them together are now.
+    async fn check_whole(&self, upload: UploadId, parts: &[(u16, [u8; 16])]) -> S3Result<()> {
+        if parts.len() == 1 {
+            return Ok(());
+        }
+        let view = self.meta.read().await.map_err(errors::meta)?;
+        let mut size = 0_u64;
+        for (number, _) in parts {
+            // One that is missing is told by the state machine.
+            let part: Option<PartRecord> = super::get::read(&view, &keys::part(upload, *number))?;
+            size += part.map_or(0, |part| part.size);
+        }
+        if size > self.max_object_size {
+            return Err(errors::too_large());
+        }
+        Ok(())
     }
 
     pub(super) async fn abort_upload(

@@ -75,6 +75,12 @@ impl Front {
         expected: Expected,
         may_inline: bool,
     ) -> S3Result<Received> {
+        let announced_length = expected
+            .length
+            .map_or(0, |length| u64::try_from(length).unwrap_or(0));
+        if announced_length > self.max_object_size {
+            return Err(errors::too_large());
+        }
         if self.data.is_slow() {
             return Err(s3_error!(
                 SlowDown,
@@ -86,9 +92,6 @@ impl Front {
         }
         let _place = super::place(&self.uploads, 1).await?;
         let mut hashing = Hashing::new(expected.hasher());
-        let announced_length = expected
-            .length
-            .map_or(0, |length| u64::try_from(length).unwrap_or(0));
         let mut size = 0_u64;
         let mut buffer = BytesMut::new();
         let mut placings = Vec::new();
@@ -109,7 +112,7 @@ impl Front {
                     None => ended = true,
                 }
                 if size > self.max_object_size {
-                    return Err(s3_error!(EntityTooLarge, "larger than MAX_OBJECT_SIZE"));
+                    return Err(errors::too_large());
                 }
             }
             let cut = buffer.len().min(self.chunk_size);

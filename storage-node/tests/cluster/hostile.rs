@@ -121,6 +121,38 @@ fn slow_and_vanished_clients_hold_nothing_up() {
     assert!(nodes.client(0).get("big").ok().body.len() == 5 << 20);
 }
 
+/// At the cap it is taken; a byte more is refused, whether it is announced or comes in parts.
+#[test]
+fn no_object_is_larger_than_the_cap() {
+    const CAP: usize = 6 << 20;
+    let nodes = Nodes::start_with(3, &[("PLANARIA_MAX_OBJECT_SIZE", "6MiB")]);
+    let client = nodes.client(0);
+    client.make_bucket();
+    let body = bytes(CAP + 1, 1);
+    client.put("key", &body[..CAP]).ok();
+    let refused = client.put("key", &body);
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text().contains("EntityTooLarge"),
+        "{}",
+        refused.text()
+    );
+    assert!(client.get("key").ok().body == body[..CAP]);
+    let upload = client.create_upload("parts");
+    let first = client.put_part("parts", &upload, 1, &body[..5 << 20]);
+    let rest = client.put_part("parts", &upload, 2, &body[5 << 20..]);
+    let refused = client.complete("parts", &upload, &[first.clone(), rest]);
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text().contains("EntityTooLarge"),
+        "{}",
+        refused.text()
+    );
+    let rest = client.put_part("parts", &upload, 2, &body[5 << 20..CAP]);
+    client.complete("parts", &upload, &[first, rest]).ok();
+    assert!(client.get("parts").ok().body == body[..CAP]);
+}
+
 #[test]
 fn a_bucket_may_stand_before_the_domain() {
     let nodes = Nodes::start_with(3, &[("PLANARIA_S3_DOMAIN", "s3.test")]);
