@@ -75,12 +75,6 @@ impl Front {
         expected: Expected,
         may_inline: bool,
     ) -> S3Result<Received> {
-        let announced_length = expected
-            .length
-            .map_or(0, |length| u64::try_from(length).unwrap_or(0));
-        if announced_length > self.max_object_size {
-            return Err(errors::too_large());
-        }
         if self.data.is_slow() {
             return Err(s3_error!(
                 SlowDown,
@@ -92,6 +86,9 @@ impl Front {
         }
         let _place = super::place(&self.uploads, 1).await?;
         let mut hashing = Hashing::new(expected.hasher());
+        let announced_length = expected
+            .length
+            .map_or(0, |length| u64::try_from(length).unwrap_or(0));
         let mut size = 0_u64;
         let mut buffer = BytesMut::new();
         let mut placings = Vec::new();

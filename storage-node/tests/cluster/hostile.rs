@@ -121,7 +121,7 @@ fn slow_and_vanished_clients_hold_nothing_up() {
     assert!(nodes.client(0).get("big").ok().body.len() == 5 << 20);
 }
 
-/// At the cap it is taken; a byte more is refused, whether it is announced or comes in parts.
+/// At the cap it is taken; a byte more is refused, whether it comes at once or in parts.
 #[test]
 fn no_object_is_larger_than_the_cap() {
     const CAP: usize = 6 << 20;
