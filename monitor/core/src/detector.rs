@@ -304,11 +304,10 @@ impl Detector {
 
     /// The life that is listened to under this name said that it runs in another container.
     pub(crate) fn hears_elsewhere(&self, name: &MemberName, container: &ContainerId) -> bool {
-        let own = |said: &ContainerId| container.as_str().starts_with(said.as_str());
         self.members
             .get(name)
             .and_then(|peer| peer.beat.container.as_ref())
-            .is_some_and(|said| !own(said))
+            .is_some_and(|said| !container.is_called(said))
     }
 
     /// It said that it ends: no verdict by its silence.

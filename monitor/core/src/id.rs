@@ -208,6 +208,14 @@ text_id! {
     Incarnation
 }
 
+impl ContainerId {
+    /// Whether this is the container that a member says it runs in: by its id, or by the beginning of it.
+    #[must_use]
+    pub fn is_called(&self, said: &Self) -> bool {
+        self.as_str().starts_with(said.as_str())
+    }
+}
+
 /// The number of one call to the container engine, unique within a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -105,8 +105,8 @@ async fn round(options: &Options, fsync: &str, floors: &Floors) -> Result<Round>
     let first = addrs.first().context("no node")?.clone();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle_mib = nodes.memory()?;
-    let mut client = Client::connect(&first).await?;
-    client.ask("PUT", "/bench", "", Bytes::new()).await?;
+    let mut maker = Client::connect(&first).await?;
+    maker.ask("PUT", "/bench", "", Bytes::new()).await?;
     let time = Duration::from_secs(options.seconds);
     let mut lines = Vec::new();
     let wanted = |name: &str| {

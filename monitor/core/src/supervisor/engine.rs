@@ -303,13 +303,13 @@ impl Supervisor {
         own.is_some_and(|own| {
             self.patients
                 .values()
-                .any(|p| p.is_up() && p.info.id.as_str().starts_with(own.as_str()))
+                .any(|p| p.is_up() && p.info.id.is_called(own))
         })
     }
 
     fn is_own(&self, container: &crate::engine::Container) -> bool {
         match &self.config.container {
-            Some(own) => container.id.as_str().starts_with(own.as_str()),
+            Some(own) => container.id.is_called(own),
             None => container.member.as_ref() == Some(&self.config.name),
         }
     }
