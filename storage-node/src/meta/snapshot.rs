@@ -34,7 +34,7 @@ pub(super) fn incoming(dir: &Path) -> PathBuf {
 /// sent one ([`current`]).
 pub(super) fn mark(inner: &Inner) -> Result<SnapshotMeta, StoreError> {
     // What is applied meanwhile may not be synced, and is not in it.
-    let meta = meta(&inner.view()?, None)?;
+    let meta = meta(&inner.view()?)?;
     inner.sync()?;
     Ok(meta)
 }
@@ -42,25 +42,25 @@ pub(super) fn mark(inner: &Inner) -> Result<SnapshotMeta, StoreError> {
 /// A snapshot of everything applied, for a node that lacks what the log no longer has. The file has no
 /// name any more, so that it goes when it was sent.
 pub(super) fn current(inner: &Inner) -> Result<(SnapshotMeta, File), StoreError> {
-    let (meta, path) = to_file(inner, None)?;
+    let (meta, path) = to_file(inner)?;
     let file = File::open(&path)?;
     fs::remove_file(&path)?;
     Ok((meta, file))
 }
 
-fn meta(view: &View, name: Option<&str>) -> Result<SnapshotMeta, StoreError> {
+fn meta(view: &View) -> Result<SnapshotMeta, StoreError> {
     let (last_log_id, last_membership) = read_state(view)?;
     let index = last_log_id.map_or(0, |id| id.index);
     Ok(SnapshotMeta {
         last_log_id,
         last_membership,
-        snapshot_id: name.map_or_else(|| index.to_string(), str::to_owned),
+        snapshot_id: index.to_string(),
     })
 }
 
-fn to_file(inner: &Inner, name: Option<&str>) -> Result<(SnapshotMeta, PathBuf), StoreError> {
+fn to_file(inner: &Inner) -> Result<(SnapshotMeta, PathBuf), StoreError> {
     let view = inner.view()?;
-    let meta = meta(&view, name)?;
+    let meta = meta(&view)?;
     let name = format!("{EXPORT}{:016x}.partial", rand::random::<u64>());
     let path = inner.dir.join(name);
     write(&view, &meta, &path)?;
@@ -69,7 +69,7 @@ fn to_file(inner: &Inner, name: Option<&str>) -> Result<(SnapshotMeta, PathBuf),
 
 /// Writes a snapshot that is for no other node: its name ends as what a start sweeps away.
 pub(super) fn export(inner: &Inner) -> Result<PathBuf, StoreError> {
-    to_file(inner, Some("export")).map(|(_, path)| path)
+    to_file(inner).map(|(_, path)| path)
 }
 
 /// The file of an export.
