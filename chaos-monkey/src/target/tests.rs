@@ -1,6 +1,6 @@
 use super::*;
 use planaria_core::id::{BootId, Incarnation, MemberName};
-use planaria_core::message::{Hold, MemberView};
+use planaria_core::message::{Hold, HoldVersion, MemberView};
 use planaria_core::status::EngineState;
 
 pub(crate) fn candidate(name: &str) -> Candidate {
@@ -260,6 +260,7 @@ fn a_hold_and_an_election_hold_the_monkey_too() {
             name: None,
             left_ms: 1,
             reason: String::new(),
+            version: HoldVersion::default(),
         });
         b.leader = None;
     }

@@ -324,6 +324,12 @@ impl Detector {
             .is_some_and(|peer| peer.heard.is_some_and(|at| at > since) && !peer.over())
     }
 
+    /// Another healer than `own` is heard: were `own` to end, somebody would bring it back.
+    pub(crate) fn hears_a_healer_besides(&self, own: &MemberName) -> bool {
+        let mut others = self.members.iter().filter(|(name, _)| *name != own);
+        others.any(|(_, peer)| peer.beat.healer && peer.state == MemberState::Alive)
+    }
+
     /// It was heard at least once, by this leader or the one before.
     pub(crate) fn knows(&self, name: &MemberName) -> bool {
         self.members.contains_key(name)

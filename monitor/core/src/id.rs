@@ -119,7 +119,7 @@ impl From<MemberName> for String {
 }
 
 /// One life of a process, drawn at random when it starts. Compared for equality only.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BootId(pub u64);
 

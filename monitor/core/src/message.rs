@@ -5,6 +5,7 @@
 use crate::id::{BootId, ContainerId, HostId, Incarnation, MemberName, RequestId, Term};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// One signed message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +114,8 @@ pub enum Body {
     /// What a healer remembers of containers, told to a new leader: a death that only it witnessed, a
     /// person's will that only it saw.
     Records(Vec<PatientRecord>),
+    /// To a leader whose beat does not know of these holds.
+    Holds(Holds),
     /// What the first healer of a host that the leader cannot see tells of it.
     HostReport(Box<HostReport>),
     /// A death certificate (`control.death`): this very life is over. Another life ignores it.
@@ -192,6 +195,9 @@ pub struct Beat {
     /// What a person put on hold.
     #[serde(default)]
     pub holds: Vec<Hold>,
+    /// Holds that a person ended early, so that nobody who was away brings them back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<Hold>,
     /// Forces in flight: a successor waits these out.
     #[serde(default)]
     pub tickets: Vec<TicketView>,
@@ -408,6 +414,21 @@ impl PatientRecord {
             cleared_at: 0,
         }
     }
+
+    /// It was written down so long ago.
+    pub(crate) fn age(&mut self, away: Duration) {
+        let away = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
+        for ago in &mut self.restarts_ms_ago {
+            *ago = ago.saturating_add(away);
+        }
+        for ms in [
+            &mut self.quarantined_ms,
+            &mut self.told_ms,
+            &mut self.cleared_ms,
+        ] {
+            *ms = ms.map(|ms| ms.saturating_add(away));
+        }
+    }
 }
 
 /// Maintenance: watched and reported, not touched.
@@ -419,6 +440,39 @@ pub struct Hold {
     pub left_ms: u64,
     /// Why.
     pub reason: String,
+    /// The newer one of two for the same name counts.
+    #[serde(default, skip_serializing_if = "HoldVersion::is_none")]
+    pub version: HoldVersion,
+}
+
+/// Orders what people say of one name: by the term of the leader that they said it to, then by number, then by
+/// which of two leaders of that number it was.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct HoldVersion {
+    /// The leader's term; 0 for one without a group.
+    pub term: u64,
+    /// Grows with each thing said.
+    pub count: u64,
+    /// Whom it was said to.
+    pub boot: BootId,
+}
+
+impl HoldVersion {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// All that is known of holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// Those in force.
+    pub held: Vec<Hold>,
+    /// Those that a person ended early, until they would have ended by themselves.
+    #[serde(default)]
+    pub resumed: Vec<Hold>,
 }
 
 /// A force in flight.
@@ -699,6 +753,7 @@ impl Body {
             | Self::Order(_)
             | Self::OrderReport { .. }
             | Self::Records(_)
+            | Self::Holds(_)
             | Self::HostReport(_)
             | Self::Death { .. }
             | Self::Incident(_)
@@ -730,6 +785,7 @@ impl Body {
             Self::Order(_) => "order",
             Self::OrderReport { .. } => "order_report",
             Self::Records(_) => "records",
+            Self::Holds(_) => "holds",
             Self::HostReport(_) => "host_report",
             Self::Death { .. } => "death",
             Self::Incident(_) => "incident",

@@ -2,6 +2,7 @@
 
 use crate::id::{BootId, MemberName};
 use crate::message::{Alert, Fence, Hold, Incident, MemberView, PatientRecord};
+use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 
 /// Whether the broker is reached.
@@ -93,11 +94,18 @@ pub struct Saved {
     pub records: Vec<PatientRecord>,
     /// What a person put on hold.
     pub holds: Vec<Hold>,
+    /// Holds that a person ended early.
+    #[serde(default)]
+    pub resumed: Vec<Hold>,
     /// Lives that a person declared dead.
     #[serde(default)]
     pub fences: Vec<Fence>,
-    /// The engine's time of the newest event that was handled (nanoseconds since 1970).
-    pub engine_seen: i64,
+    /// When this was written: it tells how long ago that was, unless the host was started anew since. 0: unknown.
+    #[serde(default)]
+    pub at: Instant,
+    /// The engine's time when this was written (nanoseconds since 1970).
+    #[serde(alias = "engine_seen")]
+    pub engine_time: i64,
     /// The last incidents, newest first, so that people can ask after a restart of the healer.
     #[serde(default)]
     pub incidents: Vec<Incident>,

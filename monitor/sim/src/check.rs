@@ -92,7 +92,8 @@ pub struct Ledger {
     pub violations: Vec<Violation>,
     /// What was published for people, as (key, kind and text).
     pub alerts: Vec<(u64, String)>,
-    questions: BTreeMap<RequestId, Verb>,
+    /// With the time that each was asked.
+    questions: BTreeMap<RequestId, (u64, Verb)>,
     answers: BTreeMap<RequestId, Outcome>,
     offices: BTreeMap<u64, BTreeMap<BootId, u64>>,
     highest: BTreeMap<BootId, u64>,
@@ -118,11 +119,11 @@ impl Ledger {
         self.requests
     }
 
-    pub(crate) fn asked(&mut self, id: RequestId, verb: Verb) {
-        self.questions.insert(id, verb);
+    pub(crate) fn asked(&mut self, now: u64, id: RequestId, verb: Verb) {
+        self.questions.insert(id, (now, verb));
     }
 
-    pub(crate) fn question(&self, id: &RequestId) -> Option<Verb> {
+    pub(crate) fn question(&self, id: &RequestId) -> Option<(u64, Verb)> {
         self.questions.get(id).cloned()
     }
 
@@ -462,12 +463,15 @@ impl World {
     fn check_hold(&mut self, call: &Call, target: usize, by: &str, name: &str, verb: &str) {
         let truth = &self.conts[target].truth;
         // It is promised in a beat: one that was away or cut off has had none since, and its own tell it nothing.
-        let heard = self
-            .proc(call.proc, call.life)
-            .and_then(|proc| proc.other_heard);
+        let heard = |since: u64| {
+            self.proc(call.proc, call.life).is_some_and(|proc| {
+                let first = proc.others_heard.partition_point(|at| *at <= since);
+                let first = proc.others_heard.get(first);
+                first.is_some_and(|at| *at <= call.wanted_at)
+            })
+        };
         let held = truth.holds.iter().any(|held| {
-            let there =
-                heard > Some(held.since) || held.known_to.contains(&call.proc) || self.stage.solo;
+            let there = heard(held.since) || held.known_to.contains(&call.proc) || self.stage.solo;
             let then = call.wanted_at > held.since + 2 * S;
             there && then && call.wanted_at + HOLD_SLACK < held.until
         });
@@ -515,8 +519,8 @@ impl World {
         // Three seconds of slack: the start that is judged now takes effect later.
         // One that came since the clock was set cannot date what was before: it counts from then on.
         let came = self.conts[call.proc].ran_since;
-        let set = self.engine.clock_set.filter(|at| came >= *at);
-        let span = set.map_or(window - 3 * S, |at| (window - 3 * S).min(self.now - at));
+        let set = self.engine.clock_set.iter().rfind(|at| came >= **at);
+        let span = set.map_or(window - 3 * S, |at| (window - 3 * S).min(self.now - *at));
         let recent = cont.restarts_within(self.now, span);
         // The engine remembers no start that it refused: without the broker each healer knows its own.
         let attempts = recent + within(&truth.refused, self.now, window - 3 * S);
@@ -634,7 +638,7 @@ impl World {
         // And one that is cut off hears nothing of it.
         let deaf = self.procs[index]
             .as_ref()
-            .is_none_or(|proc| proc.other_heard < Some(before.at))
+            .is_none_or(|proc| proc.others_heard.last() < Some(&before.at))
             || self.cut_broker.contains(by)
             || self.cut_broker.contains(&self.name(before.by.0))
             || now - before.at < WAYS_TO_A_MEMORY * self.broker.slowest_of_late(now);

@@ -374,6 +374,7 @@ fn sentence(text: &str) -> String {
 pub(super) mod tests {
     use super::*;
     use planaria_core::id::{BootId, ContainerId, Incarnation};
+    use planaria_core::message::HoldVersion;
     use planaria_core::status::{BrokerState, EngineState};
     use std::collections::BTreeMap;
 
@@ -533,6 +534,7 @@ pub(super) mod tests {
             name: Some(MemberName::new("c").unwrap()),
             left_ms: 90_500,
             reason: "migration".into(),
+            version: HoldVersion::default(),
         }];
         assert!(told(&status, "a").contains("monitor release a"));
         assert!(told(&status, "b").contains("nobody saw how it ended"));
@@ -547,6 +549,7 @@ pub(super) mod tests {
             name: None,
             left_ms: 1000,
             reason: String::new(),
+            version: HoldVersion::default(),
         }];
         assert!(story(&status, "nobody").is_none());
     }

@@ -62,7 +62,7 @@ mod tests {
         let saved = Saved {
             version: 1,
             term: 9,
-            engine_seen: 5,
+            engine_time: 5,
             ..Saved::default()
         };
         save(folder.path(), &saved).unwrap();

@@ -199,10 +199,13 @@ impl Election {
     /// From then on no leader's beat was heard for two intervals, so that starts need no office (rule 2).
     pub(crate) fn unattended_from(&self) -> Instant {
         let silence = self.config.leader_beat_interval * 2;
+        // Who slept has not listened: there may be a leader of whom it does not know, and what that one was
+        // told.
+        let listening = self.booted.max(self.woke.unwrap_or_default());
         match &self.leader {
-            Some(leader) => leader.heard.max(self.booted) + silence,
+            Some(leader) => leader.heard.max(listening) + silence,
             // One that has just booted knows of no hold and no quarantine: it listens for a lease first.
-            None => self.booted + silence + self.config.lease,
+            None => (self.booted + self.config.lease).max(listening) + silence,
         }
     }
 

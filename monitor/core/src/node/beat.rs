@@ -51,6 +51,7 @@ impl Node {
             members: shortened(members),
             records: supervisor.map(|s| s.records(now)).unwrap_or_default(),
             holds: supervisor.map(|s| s.holds.list(now)).unwrap_or_default(),
+            resumed: supervisor.map(|s| s.holds.resumed(now)).unwrap_or_default(),
             tickets: supervisor.map(|s| s.tickets(now)).unwrap_or_default(),
             fences: self.fences.clone(),
             incidents,

@@ -4,7 +4,7 @@ use super::Node;
 use crate::detector::Heard;
 use crate::election::Claim;
 use crate::id::{BootId, ContainerId, MemberName};
-use crate::message::{Beat, Body, Envelope, Heartbeat, PatientRecord, Severity};
+use crate::message::{Beat, Body, Envelope, Heartbeat, Holds, PatientRecord, Severity};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ const GREET_WITHIN: Duration = Duration::from_millis(200);
 
 /// Nobody is asked to be silent for longer.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// A leader that does not know of a hold or a death is told again after this, should the message be lost.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
 /// A beat tells of no more incidents than this.
 const BEAT_INCIDENTS_MAX: usize = 32;
 
@@ -106,6 +108,11 @@ impl Node {
                 }
             }
             Body::Records(records) if boot != self.boot => self.remember(now, records),
+            Body::Holds(told) if boot != self.boot && self.election.holds_token() => {
+                if let Some(supervisor) = &mut self.supervisor {
+                    supervisor.unite_holds(now, &told);
+                }
+            }
             Body::Order(order) => self.ordered(now, &from, boot, &order),
             Body::OrderReport { id, outcome, term } => {
                 self.order_reported(now, &id, &outcome, term);
@@ -191,7 +198,7 @@ impl Node {
             record.quarantined_ms = None;
         }
         if let Some(supervisor) = &mut self.supervisor {
-            supervisor.adopt(now, &records, None);
+            supervisor.adopt(now, &records);
         }
     }
 
@@ -227,8 +234,25 @@ impl Node {
                     supervisor.released(now, id, counted);
                 }
             }
-            supervisor.adopt(now, &beat.records, Some(&beat.holds));
+            supervisor.adopt(now, &beat.records);
             supervisor.forces_elsewhere(now, &beat.tickets);
+            let told = Holds {
+                held: beat.holds.clone(),
+                resumed: beat.resumed.clone(),
+            };
+            let holds = supervisor.holds.unknown_to(now, &told);
+            supervisor.adopt_holds(now, &told);
+            let deaths = supervisor.deaths_unknown_to(now, &beat.records);
+            let due = self.told.is_none_or(|at| now >= at + TOLD_EVERY);
+            if due && (holds.is_some() || !deaths.is_empty()) {
+                self.told = Some(now);
+                if let Some(holds) = holds {
+                    self.out.publish("report.holds", Body::Holds(holds));
+                }
+                if !deaths.is_empty() {
+                    self.out.publish("report.records", Body::Records(deaths));
+                }
+            }
         }
         self.last_beat = Some((now, beat));
         self.greet(now, claim);

@@ -25,7 +25,7 @@ use crate::effect::Effect;
 use crate::election::Election;
 use crate::id::{BootId, MemberName, RequestId, Term};
 use crate::input::Input;
-use crate::message::{Beat, Body, Fence, Heartbeat};
+use crate::message::{Beat, Body, Fence, Heartbeat, Holds};
 use crate::out::Out;
 use crate::sabotage::Sabotage;
 use crate::status::{BrokerState, Saved};
@@ -65,6 +65,8 @@ pub struct Node {
     left_office: Option<Instant>,
     /// The newest beat of a leader that was believed.
     last_beat: Option<(Instant, Beat)>,
+    /// When the leader was told last of what its beat does not have.
+    told: Option<Instant>,
     /// Requests of this member's own people that are not answered yet.
     asked: BTreeMap<RequestId, requests::Asked>,
     /// Probes made for others: nonce of ours, who asked, its nonce, until when.
@@ -106,9 +108,11 @@ impl Node {
             .unwrap_or_default();
         let election = Election::new(&config, boot, saved.term, now);
         let supervisor = (config.role != Role::Member).then(|| {
-            let mut supervisor = Supervisor::new(&config, boot, saved.engine_seen, now);
-            supervisor.adopt(now, &saved.records, Some(&saved.holds));
-            supervisor.unsaved = false;
+            let (held, resumed) = (saved.holds, saved.resumed);
+            let since_boot =
+                (saved.at > Instant(0) && now >= saved.at).then(|| now.since(saved.at));
+            let mut supervisor = Supervisor::new(&config, boot, saved.engine_time, now);
+            supervisor.load(now, &saved.records, &Holds { held, resumed }, since_boot);
             supervisor
         });
         let broker = if config.role == Role::Solo {
@@ -130,6 +134,7 @@ impl Node {
             office: None,
             left_office: None,
             last_beat: None,
+            told: None,
             asked: BTreeMap::new(),
             relayed: BTreeMap::new(),
             promised: Vec::new(),
@@ -502,8 +507,10 @@ impl Node {
             term,
             records: supervisor.records(now),
             holds: supervisor.holds.list(now),
+            resumed: supervisor.holds.resumed(now),
             fences: self.fences.clone(),
-            engine_seen: supervisor.engine_seen(),
+            at: now,
+            engine_time: supervisor.engine_time(now),
             incidents: self.out.incidents.iter().cloned().collect(),
             alerts: self.out.alerts.iter().cloned().collect(),
         }));

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// A call that had to wait (for a dependency, for others' forces) is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Who would have to kill itself, and is alone, looks again after this whether it still is.
+const ALONE_LOOK: Duration = Duration::from_secs(5);
 /// Docker checks the health every 30 s where the image says nothing else; a check that succeeds is quick.
 const RECHECK_MAX: Duration = Duration::from_secs(35);
 
@@ -60,7 +62,10 @@ impl Supervisor {
             .ticket
             .as_ref()
             .is_some_and(|ticket| ticket.phase == Phase::Due);
-        if due {
+        if due && self.would_end_the_last_healer(now, patient, ears) {
+            patient.ticket = None;
+            patient.wake_at(now + ALONE_LOOK);
+        } else if due {
             self.try_order(now, patient, &care, out);
         }
         let calling = |ticket: &Ticket| matches!(ticket.phase, Phase::Calling { .. });
@@ -69,6 +74,18 @@ impl Supervisor {
             patient.fresh = false;
             self.look(now, patient, out);
         }
+    }
+
+    /// It is this very healer that would be killed, and no other one is heard that would start it again.
+    fn would_end_the_last_healer(&self, now: Instant, patient: &Patient, ears: &Detector) -> bool {
+        let kills = |ticket: &Ticket| {
+            matches!(ticket.plan, Plan::Force { .. }) && ticket.reason != RestartReason::Requested
+        };
+        let ordered = patient.granted.is_some_and(|until| now < until);
+        patient.ticket.as_ref().is_some_and(kills)
+            && !ordered
+            && self.is_own(&patient.info)
+            && !ears.hears_a_healer_besides(&self.config.name)
     }
 
     fn look(&mut self, now: Instant, patient: &mut Patient, out: &mut Out) {
@@ -99,6 +116,12 @@ impl Supervisor {
             Phase::Dying { .. } if self.is_held(patient, care) => {
                 let note = Some(("refused", "it was put on hold".to_owned()));
                 self.close(now, patient, IncidentOutcome::Refused, note, out);
+            }
+            Phase::Dying { .. }
+                if patient.is_up() && patient.info.started_at != ticket.incarnation =>
+            {
+                self.was_brought_back(now, patient);
+                self.recover(now, patient, ears, out);
             }
             Phase::Dying { until, hard } => {
                 if patient.is_down() && patient.exit.is_some() {
@@ -139,6 +162,16 @@ impl Supervisor {
                 }
             }
             Phase::Recovering { .. } => self.recover(now, patient, ears, out),
+        }
+    }
+
+    /// The life that was to be ended is over, and somebody else started the next one: it is only waited for.
+    pub(super) fn was_brought_back(&self, now: Instant, patient: &mut Patient) {
+        if let Some(ticket) = &mut patient.ticket {
+            ticket.running = Some(now);
+            ticket.phase = Phase::Recovering {
+                until: now + super::RECOVER_MAX,
+            };
         }
     }
 
@@ -242,7 +275,7 @@ impl Supervisor {
             return;
         }
         let fresh = ticket.ordered.is_none();
-        let counts = fresh && !matches!(ticket.plan, Plan::Unpause | Plan::Engine);
+        let counts = fresh && !matches!(ticket.plan, Plan::Unpause | Plan::Continue | Plan::Engine);
         if counts && ticket.reason != RestartReason::Requested {
             let looping = patient.info.state == ContainerState::Restarting;
             if !looping && self.quarantine(now, patient, care, out) {

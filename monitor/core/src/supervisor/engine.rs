@@ -38,8 +38,9 @@ impl Supervisor {
         self.host = Some(host);
         self.stream_since = now;
         self.trusted = false;
-        if self.stream_at == 0 && self.engine_seen > 0 {
-            self.age_adopted(since);
+        if let Some(saved) = self.saved_at.take() {
+            let away = since.saturating_sub(saved);
+            self.age_adopted(Duration::from_nanos(u64::try_from(away).unwrap_or(0)));
         }
         self.stream_at = since;
         self.engine_clock = (now, since);
@@ -48,26 +49,17 @@ impl Supervisor {
         self.ask_history(now, out);
     }
 
-    /// What the volume kept is older by the time that this healer was away, as the engine's clock tells.
-    fn age_adopted(&mut self, engine_now: i64) {
-        let away = engine_now.saturating_sub(self.engine_seen) / 1_000_000;
-        let away = u64::try_from(away).unwrap_or(0);
+    /// What the volume kept is older by the time that this healer was away.
+    pub(super) fn age_adopted(&mut self, away: Duration) {
+        self.saved_at = None;
+        self.holds.age(away);
         for record in self.adopted.values_mut() {
-            for ago in &mut record.restarts_ms_ago {
-                *ago = ago.saturating_add(away);
-            }
-            for ms in [
-                &mut record.quarantined_ms,
-                &mut record.told_ms,
-                &mut record.cleared_ms,
-            ] {
-                *ms = ms.map(|ms| ms.saturating_add(away));
-            }
+            record.age(away);
         }
     }
 
     /// The engine's clock, as far as can be told from its newest event: for what has none.
-    pub(super) fn engine_time(&self, now: Instant) -> i64 {
+    pub(crate) fn engine_time(&self, now: Instant) -> i64 {
         let (then, engine) = self.engine_clock;
         engine.saturating_add(i64::try_from(now.since(then).as_nanos()).unwrap_or(0))
     }
@@ -307,7 +299,7 @@ impl Supervisor {
         })
     }
 
-    fn is_own(&self, container: &crate::engine::Container) -> bool {
+    pub(super) fn is_own(&self, container: &crate::engine::Container) -> bool {
         match &self.config.container {
             Some(own) => container.id.is_called(own),
             None => container.member.as_ref() == Some(&self.config.name),

@@ -1,6 +1,7 @@
 //! What the engine's events change at once. What they cannot tell is asked for.
 
 use super::patient::{Life, SIGCONT, SIGKILL, SIGSTOP};
+use super::ticket::Ticket;
 use super::{CONTAINERS_MAX, Exit, Patient, STOP_CONFIRMED, STOP_FOLLOWS, Supervisor};
 use crate::engine::{EngineEvent, EventKind, Health};
 use crate::id::ContainerId;
@@ -17,7 +18,6 @@ const KILL_LOOK: Duration = Duration::from_millis(500);
 
 impl Supervisor {
     pub(crate) fn event(&mut self, now: Instant, event: &EngineEvent, out: &mut Out) {
-        self.engine_seen = self.engine_seen.max(event.at);
         self.note_engine_time(now, event.at);
         self.mark += 1;
         let id = event.container.clone();
@@ -78,9 +78,10 @@ impl Supervisor {
     }
 
     fn killed(&mut self, now: Instant, patient: &mut Patient, signal: i32, out: &mut Out) {
-        if !patient.is_up() || patient.exit.is_some() || patient.running_since.is_none() {
+        let unseen = !patient.is_up() || patient.exit.is_some() || patient.running_since.is_none();
+        if unseen && !patient.life.early {
             // Only what runs is signalled: its start was missed, and this belongs to the life that
-            // the next look will show.
+            // the next look will show, as do those that follow.
             patient.life = Life {
                 early: true,
                 ..Life::default()
@@ -243,6 +244,13 @@ impl Supervisor {
         patient.life.early = false;
         let by_engine = patient.ticket.as_ref().is_none_or(|t| t.ordered.is_none());
         patient.begin_life(now);
+        patient.start_heard = true;
+        if patient.ticket.as_ref().is_some_and(Ticket::is_dying) {
+            // While this healer slept, another one went on.
+            self.was_brought_back(now, patient);
+        }
+        // The engine's word on the life before, until it is looked at.
+        patient.info.oom_killed = false;
         if let Some(at) = died
             && by_engine
             && self.mandate.leads

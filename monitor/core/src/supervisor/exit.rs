@@ -81,7 +81,6 @@ impl Supervisor {
             self.past.remove(&event.container);
         }
         for event in events {
-            self.engine_seen = self.engine_seen.max(event.at);
             let past = self.past.entry(event.container.clone()).or_default();
             match event.kind {
                 EventKind::Start => {
@@ -125,9 +124,15 @@ impl Supervisor {
         }
         let engine = self.engine_time(now);
         patient.intensity.adopt_history(now, engine, &told);
+    }
+
+    /// The stream missed the signal of a stop that may be under way.
+    pub(super) fn adopt_stop(&self, now: Instant, patient: &mut Patient) {
+        let Some(past) = self.past.get(&patient.info.id) else {
+            return;
+        };
         let stopping = past.signals.contains(&patient.info.stop_signal) && !past.died;
         if stopping && patient.is_up() && !patient.life.stop_signal {
-            // The stream missed it: somebody may be stopping it right now.
             patient.begin_stopping(now);
         }
     }

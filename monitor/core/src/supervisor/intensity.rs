@@ -31,14 +31,14 @@ impl Restart {
     /// How far apart two are that may be one; `None`: they are two.
     fn distance(&self, other: &Self) -> Option<Duration> {
         let apart = self.at.since(other.at).max(other.at.since(self.at));
-        let exact = self.exact && other.exact;
-        // The engine's clock may be set between an event and a look; ours is not.
-        let same = if exact {
-            self.engine == other.engine
-        } else {
-            apart < INFERRED
-        };
-        same.then_some(apart)
+        if self.exact && other.exact {
+            return (self.engine == other.engine).then_some(apart);
+        }
+        // The engine's clock may be set between an event and a look, and ours tells nothing of the time that
+        // this healer was away: near by either is near.
+        let engine = Duration::from_nanos(self.engine.abs_diff(other.engine));
+        let nearest = apart.min(engine);
+        (nearest < INFERRED).then_some(nearest)
     }
 }
 

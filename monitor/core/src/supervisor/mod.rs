@@ -129,7 +129,8 @@ pub(crate) struct Supervisor {
     listing: Option<CallId>,
     /// How often the engine may still be asked for what it remembers.
     history_tries: u8,
-    engine_seen: i64,
+    /// The engine's time when the volume was written to, where only that tells how long ago it was.
+    saved_at: Option<i64>,
     /// The engine's time when the stream began.
     stream_at: i64,
     /// The engine's time as it was told last, and when.
@@ -172,7 +173,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(crate) fn new(config: &NodeConfig, boot: BootId, engine_seen: i64, now: Instant) -> Self {
+    pub(crate) fn new(config: &NodeConfig, boot: BootId, saved_at: i64, now: Instant) -> Self {
         Self {
             config: config.clone(),
             boot,
@@ -183,9 +184,9 @@ impl Supervisor {
             list_due: None,
             listing: None,
             history_tries: 0,
-            engine_seen,
+            saved_at: Some(saved_at).filter(|at| *at > 0),
             stream_at: 0,
-            engine_clock: (now, engine_seen),
+            engine_clock: (now, saved_at),
             engine_ahead: i64::MIN,
             past: BTreeMap::new(),
             before_gap: BTreeMap::new(),
@@ -211,10 +212,6 @@ impl Supervisor {
             unsaved: false,
             announce: false,
         }
-    }
-
-    pub(crate) fn engine_seen(&self) -> i64 {
-        self.engine_seen
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

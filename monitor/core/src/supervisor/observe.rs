@@ -29,6 +29,8 @@ impl Supervisor {
 
     fn look_at(&mut self, now: Instant, patient: &mut Patient, info: Container, asked: Instant) {
         let other_life = info.started_at != patient.info.started_at;
+        // The stream was away for the end of a life and the beginning of the next.
+        let unheard = other_life && !std::mem::take(&mut patient.start_heard);
         let known = patient.is_dead_for_sure();
         patient.info = info;
         patient.fresh = true;
@@ -42,7 +44,12 @@ impl Supervisor {
             self.adopt_record(now, patient, &record);
         }
         if patient.is_up() || patient.info.state == ContainerState::Restarting {
+            if unheard {
+                // The signals may be of this life already; the evidence is of the one before.
+                patient.forget_evidence();
+            }
             self.see_up(now, patient, other_life);
+            self.adopt_stop(now, patient);
         } else if patient.is_down() {
             self.judge_life_of_a_gap(now, patient);
             self.see_down(now, patient, asked);

@@ -86,6 +86,8 @@ pub(crate) struct Patient {
     pub(super) fresh: bool,
     /// `info` shows the life that runs, or ran last: no `start` came since.
     pub(super) known: bool,
+    /// A `start` was heard since the newest look.
+    pub(super) start_heard: bool,
     /// Its end was heard, and taken as it was heard: `FinishedAt` is not known yet.
     pub(super) end_unseen: bool,
     /// The engine's time, or a little before it, when the newest look showed it up: what ended before then
@@ -143,6 +145,7 @@ impl Patient {
             mark: 0,
             fresh: false,
             known: false,
+            start_heard: false,
             end_unseen: false,
             seen_up: None,
             looked: None,
@@ -251,6 +254,14 @@ impl Patient {
         self.died_before_gap = None;
         self.stopped = None;
         self.running_since = Some(now);
+        self.due_since = None;
+        self.announced = None;
+        self.granted = None;
+        self.forget_evidence();
+    }
+
+    /// What was held against the life before, this one need not answer for.
+    pub(super) fn forget_evidence(&mut self) {
         self.paused_since = None;
         self.stuck_since = None;
         self.continued = false;
@@ -259,10 +270,7 @@ impl Patient {
         self.suspicion = None;
         self.probing = Probing::default();
         self.orphan_since = None;
-        self.due_since = None;
         self.waited_since = None;
-        self.announced = None;
-        self.granted = None;
         self.alerted = None;
     }
 

@@ -3,10 +3,11 @@
 use super::{Exit, Patient, Supervisor};
 use crate::id::{ContainerId, Incarnation, MemberName};
 use crate::message::{
-    Hold, Incident, IncidentOutcome, MemberState, MemberView, PatientRecord, TicketView,
+    Holds, Incident, IncidentOutcome, MemberState, MemberView, PatientRecord, TicketView,
 };
 use crate::sabotage::Sabotage;
 use crate::time::Instant;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A beat carries at most so many; they are of containers that had something happen to them.
@@ -41,6 +42,37 @@ impl Supervisor {
             .collect()
     }
 
+    /// Deaths of which this healer is a witness, and which a leader that says `told` seems not to know.
+    pub(crate) fn deaths_unknown_to(
+        &self,
+        now: Instant,
+        told: &[PatientRecord],
+    ) -> Vec<PatientRecord> {
+        let known: BTreeMap<&ContainerId, &Option<String>> = told
+            .iter()
+            .map(|record| (&record.container, &record.died))
+            .collect();
+        let unknown = |patient: &&Patient| {
+            let died = known.get(&patient.info.id).copied().unwrap_or(&None);
+            patient.care.is_some()
+                && patient.is_dead_for_sure()
+                && patient.info.finished_at.is_some()
+                && *died != patient.info.finished_at
+        };
+        let unknown: Vec<&ContainerId> = self
+            .patients
+            .values()
+            .filter(unknown)
+            .map(|patient| &patient.info.id)
+            .collect();
+        if unknown.is_empty() {
+            return Vec::new();
+        }
+        let mut records = self.records(now);
+        records.retain(|record| unknown.contains(&&record.container));
+        records
+    }
+
     pub(crate) fn tickets(&self, now: Instant) -> Vec<TicketView> {
         self.patients
             .values()
@@ -64,13 +96,8 @@ impl Supervisor {
         u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 
-    /// What a leader, or the volume, knows of containers and holds.
-    pub(crate) fn adopt(
-        &mut self,
-        now: Instant,
-        records: &[PatientRecord],
-        holds: Option<&[Hold]>,
-    ) {
+    /// What a leader, or the volume, knows of containers.
+    pub(crate) fn adopt(&mut self, now: Instant, records: &[PatientRecord]) {
         for record in records.iter().take(RECORDS_MAX) {
             let id = &record.container;
             let Some(mut patient) = self.patients.remove(id) else {
@@ -88,9 +115,40 @@ impl Supervisor {
             }
             self.patients.insert(id.clone(), patient);
         }
-        if let Some(holds) = holds
-            && self.holds.adopt(now, holds)
-        {
+    }
+
+    /// What the volume knows. `away`: since it was written; `None`: the engine's clock must tell.
+    pub(crate) fn load(
+        &mut self,
+        now: Instant,
+        records: &[PatientRecord],
+        holds: &Holds,
+        away: Option<Duration>,
+    ) {
+        self.adopt(now, records);
+        self.holds.load(now, holds);
+        if let Some(away) = away {
+            self.age_adopted(away);
+        }
+        self.unsaved = false;
+    }
+
+    /// The leader's word on holds.
+    pub(crate) fn adopt_holds(&mut self, now: Instant, told: &Holds) {
+        let changed = self.holds.adopt(now, told);
+        self.holds_changed(changed);
+    }
+
+    /// What another healer knows of holds, for the leader.
+    pub(crate) fn unite_holds(&mut self, now: Instant, told: &Holds) {
+        let changed = self.holds.unite(now, told);
+        // Those that the reporter made promises for are to see it in a beat.
+        self.announce |= changed;
+        self.holds_changed(changed);
+    }
+
+    fn holds_changed(&mut self, changed: bool) {
+        if changed {
             self.unsaved = true;
             self.dirty_all();
         }

@@ -33,7 +33,7 @@ impl Supervisor {
                 reason,
             } => self.hold(now, names, *for_s, reason),
             Verb::Resume { names } => {
-                let ended = self.holds.resume(names);
+                let ended = self.holds.resume((self.mandate.term, self.boot), names);
                 self.unsaved = true;
                 self.dirty_all();
                 yes(format!("{ended} holds ended"))
@@ -111,12 +111,13 @@ impl Supervisor {
 
     fn hold(&mut self, now: Instant, names: &[MemberName], for_s: u64, reason: &str) -> Outcome {
         let span = Duration::from_secs(for_s);
+        let said = (self.mandate.term, self.boot);
         let kept = if names.is_empty() {
-            self.holds.hold(now, None, span, reason)
+            self.holds.hold(now, said, None, span, reason)
         } else {
             names
                 .iter()
-                .all(|name| self.holds.hold(now, Some(name.clone()), span, reason))
+                .all(|name| self.holds.hold(now, said, Some(name.clone()), span, reason))
         };
         self.unsaved = true;
         self.dirty_all();

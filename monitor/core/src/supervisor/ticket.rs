@@ -173,6 +173,11 @@ impl Ticket {
             )
     }
 
+    /// Its kill was taken, and the end is waited for.
+    pub(super) fn is_dying(&self) -> bool {
+        matches!(self.phase, Phase::Dying { .. })
+    }
+
     /// The answer to what was ordered will never come.
     pub(super) fn lost(&mut self) {
         if let Phase::Calling { .. } = self.phase {

@@ -276,6 +276,7 @@ impl Bench {
             members: Vec::new(),
             records: Vec::new(),
             holds: Vec::new(),
+            resumed: Vec::new(),
             tickets: Vec::new(),
             fences: Vec::new(),
             incidents: Vec::new(),

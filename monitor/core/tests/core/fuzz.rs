@@ -8,7 +8,9 @@ use planaria_core::codec::{Codec, Key, Keys};
 use planaria_core::engine::EventKind;
 use planaria_core::id::{BootId, Term};
 use planaria_core::input::Input;
-use planaria_core::message::{Body, Envelope, Heartbeat, KeyRole, LastWords, MemberView, Verb};
+use planaria_core::message::{
+    Body, Envelope, Heartbeat, Hold, HoldVersion, Holds, KeyRole, LastWords, MemberView, Verb,
+};
 use planaria_core::node::Role;
 use planaria_core::settings::{Settings, Sources};
 use rand::rngs::SmallRng;
@@ -201,6 +203,16 @@ fn bodies() -> Vec<Body> {
     let mut beat = bench.last_beat();
     beat.term = term;
     let members: Vec<MemberView> = beat.members.clone();
+    let hold = Hold {
+        name: Some(name("plain-1")),
+        left_ms: 60_000,
+        reason: "x".to_owned(),
+        version: HoldVersion {
+            term: 8,
+            count: 2,
+            boot: BootId(3),
+        },
+    };
     let records = beat.records.clone();
     let incident = bench.incidents().pop().unwrap();
     vec![
@@ -241,6 +253,10 @@ fn bodies() -> Vec<Body> {
             },
         },
         Body::Records(records),
+        Body::Holds(Holds {
+            held: vec![hold.clone()],
+            resumed: vec![hold],
+        }),
         Body::HostReport(Box::new(planaria_core::message::HostReport {
             host: planaria_core::id::HostId("h".to_owned()),
             members,

@@ -492,7 +492,7 @@ fn counts_are_kept_on_the_volume_and_grow_older_while_nobody_looks() {
     // (away for so long by the engine's clock, restarts that still count)
     for (away, counted) in [(1, true), (120, false)] {
         let mut saved = saved.clone();
-        saved.engine_seen -= away * 1_000_000_000;
+        saved.engine_time -= away * 1_000_000_000;
         let mut next = Bench::with(Role::Healer, Some(saved), |_| {});
         next.clock_of(&bench);
         next.engine(vec![bench.containers["plain-1"].clone()]);

@@ -2,9 +2,9 @@
 
 use crate::bench::{Bench, container, name, seconds};
 use planaria_core::effect::Effect;
-use planaria_core::id::RequestId;
+use planaria_core::id::{BootId, RequestId};
 use planaria_core::input::Input;
-use planaria_core::message::{Body, Outcome, Verb};
+use planaria_core::message::{Beat, Body, Holds, Outcome, Verb};
 use planaria_core::node::Role;
 
 fn ask(bench: &mut Bench, id: &str, verb: Verb) -> Option<Outcome> {
@@ -138,6 +138,97 @@ fn a_hold_survives_a_change_of_leader() {
     next.kill("plain-1");
     next.pass(seconds(20));
     assert_eq!(next.orders(), [""; 0]);
+}
+
+fn hold_of_all(for_s: u64) -> Verb {
+    Verb::Hold {
+        names: Vec::new(),
+        for_s,
+        reason: "works".into(),
+    }
+}
+
+/// A healer that heard this beat of healer-3, the leader of then.
+fn follower(beat: &Beat) -> Bench {
+    let mut bench = Bench::new(Role::Healer);
+    bench.engine(vec![container("plain-1")]);
+    bench.feed(Input::BrokerConnected);
+    let mut heard = bench.beat_of("healer-3", 3, 5);
+    (heard.holds, heard.resumed) = (beat.holds.clone(), beat.resumed.clone());
+    bench.say("healer-3", 3, Body::Beat(Box::new(heard)));
+    bench
+}
+
+/// What it tells a leader of another term, whose beat knows of no hold.
+fn told_to_one_that_was_away(bench: &mut Bench) -> Option<Holds> {
+    bench.pass(seconds(6));
+    let mut beat = bench.beat_of("healer-9", 9, 1);
+    beat.term.number += 5;
+    bench.say("healer-9", 9, Body::Beat(Box::new(beat)));
+    bench.log.iter().find_map(|(_, effect)| match effect {
+        Effect::Publish {
+            body: Body::Holds(told),
+            ..
+        } => Some(told.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_leader_that_was_away_learns_of_a_hold_and_makes_nobody_forget_it() {
+    let mut first = Bench::leader(vec![container("plain-1")]);
+    assert!(ask(&mut first, "1", hold_of_all(600)).unwrap().accepted);
+    first.pass(seconds(2));
+    let mut follower = follower(&first.last_beat());
+    let told = told_to_one_that_was_away(&mut follower).expect("the hold");
+    assert_eq!(follower.node.status(follower.now).held.len(), 1);
+    let mut next = Bench::leader(vec![container("plain-1")]);
+    next.say("healer-8", 8, Body::Holds(told));
+    next.kill("plain-1");
+    next.pass(seconds(20));
+    assert_eq!(next.orders(), [""; 0]);
+    assert_eq!(next.last_beat().holds.len(), 1);
+}
+
+#[test]
+fn a_hold_that_was_ended_early_is_not_brought_back_by_one_that_was_away() {
+    let mut leader = Bench::leader(vec![container("plain-1")]);
+    assert!(ask(&mut leader, "1", hold_of_all(600)).unwrap().accepted);
+    leader.pass(seconds(2));
+    let mut away = follower(&leader.last_beat());
+    let resume = Verb::Resume { names: Vec::new() };
+    assert!(ask(&mut leader, "2", resume).unwrap().accepted);
+    leader.pass(seconds(2));
+    let told = told_to_one_that_was_away(&mut away).expect("the hold");
+    leader.say("healer-8", 8, Body::Holds(told));
+    leader.pass(seconds(2));
+    assert!(leader.last_beat().holds.is_empty());
+    // Those that heard of both keep the end, also against a leader that heard only of the hold.
+    let mut heard_both = follower(&leader.last_beat());
+    let told = told_to_one_that_was_away(&mut heard_both).expect("the end");
+    assert!(told.held.is_empty() && told.resumed.len() == 1);
+    leader.pass(seconds(600));
+    assert!(
+        leader.last_beat().resumed.is_empty(),
+        "it is over by itself"
+    );
+}
+
+#[test]
+fn two_holds_under_two_leaders_are_both_kept() {
+    let mut first = Bench::leader(vec![container("plain-1")]);
+    assert!(ask(&mut first, "1", hold_of_all(600)).unwrap().accepted);
+    first.pass(seconds(2));
+    let mut told = told_to_one_that_was_away(&mut follower(&first.last_beat())).expect("the hold");
+    // The bench's leaders are all of one boot.
+    told.held[0].version.boot = BootId(77);
+    let mut second = Bench::leader(vec![container("plain-1")]);
+    assert!(ask(&mut second, "2", hold_of_all(30)).unwrap().accepted);
+    second.say("healer-8", 8, Body::Holds(told));
+    second.pass(seconds(60));
+    assert_eq!(second.last_beat().holds.len(), 1);
+    // Who knew it as short hears that it is longer now.
+    assert!(second.last_beat().holds[0].version > first.last_beat().holds[0].version);
 }
 
 #[test]

@@ -341,7 +341,7 @@ impl World {
             Act::EngineGone => self.engine_is_down(),
             Act::SetClock(seconds) => {
                 self.disturbed = Some(self.now);
-                self.engine.clock_set = Some(self.now);
+                self.engine.clock_set.push(self.now);
                 self.engine.wall = seconds * i64::try_from(S).unwrap_or(i64::MAX);
             }
             Act::Ask(name, verb) => self.ask(&name, verb),
@@ -364,7 +364,7 @@ impl World {
             self.conts[target].truth.asked = true;
             self.conts[target].truth.forget_restarts();
         }
-        self.ledger.asked(id.clone(), verb.clone());
+        self.ledger.asked(self.now, id.clone(), verb.clone());
         self.work(
             index,
             life,
@@ -387,11 +387,14 @@ impl World {
             )
         });
         // Only an office with the token tells everybody of a hold, in its beats.
-        let known_to = self.forcing();
+        // One that sleeps over its own succession hears of nothing.
+        let mut known_to = self.forcing();
+        known_to.retain(|proc| self.conts[*proc].freeze == 0);
         if outcome.accepted && !known_to.is_empty() {
             match self.ledger.question(id) {
-                Some(Verb::Hold { names, for_s, .. }) => {
-                    let until = now + for_s * S;
+                // The answer may be long on its way: its time runs since it was taken, after it was asked for.
+                Some((asked, Verb::Hold { names, for_s, .. })) => {
+                    let until = asked + for_s * S;
                     let held = Held {
                         since: now,
                         until,
@@ -399,7 +402,7 @@ impl World {
                     };
                     self.each_named(&names, |cont| cont.truth.holds.push(held.clone()));
                 }
-                Some(Verb::Resume { names }) => {
+                Some((_, Verb::Resume { names })) => {
                     self.each_named(&names, |cont| cont.truth.holds.clear());
                 }
                 _ => {}

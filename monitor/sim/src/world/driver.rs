@@ -58,8 +58,8 @@ pub(crate) struct Proc {
     /// When it could see and act again after a freeze or start.
     pub(crate) awake_since: u64,
     pub(crate) leaving: bool,
-    /// When a leader's beat reached it last, another one's: its own tell it nothing.
-    pub(crate) other_heard: Option<u64>,
+    /// When a leader's beats reached it, another one's: its own tell it nothing. Oldest first.
+    pub(crate) others_heard: Vec<u64>,
     /// It ends once it has come here.
     pub(crate) crash_after: Option<Point>,
     seq: u64,
@@ -144,7 +144,7 @@ impl World {
             pending: BTreeSet::new(),
             awake_since: self.now,
             leaving: false,
-            other_heard: None,
+            others_heard: Vec::new(),
             crash_after: None,
             seq: 0,
             channels: 0,
@@ -347,7 +347,7 @@ impl World {
             return;
         };
         if heard.is_some_and(|by| by != proc.boot) {
-            proc.other_heard = Some(at);
+            proc.others_heard.push(at);
         }
         let effects = proc.node.handle(now, input);
         if let Some(input) = recorded

@@ -42,7 +42,7 @@ pub(crate) struct EngineModel {
     /// Between a check and its call up to so much time passes.
     pub(crate) window: u64,
     /// When the wall clock was set last: what is dated before cannot be compared with what is dated after.
-    pub(crate) clock_set: Option<u64>,
+    pub(crate) clock_set: Vec<u64>,
     /// The wall clock was set by so much.
     pub(crate) wall: i64,
     serial: u64,

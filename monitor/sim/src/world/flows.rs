@@ -91,6 +91,7 @@ impl World {
 
     pub(crate) fn start_fails(&mut self, index: usize) {
         let now = self.now;
+        let asked = self.waiters.iter().any(|(cont, _, _)| *cont == index);
         let cont = &mut self.conts[index];
         cont.starting = false;
         if cont.facts.state == ContainerState::Restarting {
@@ -98,8 +99,10 @@ impl World {
         }
         cont.nature.start_failures = cont.nature.start_failures.saturating_sub(1);
         if cont.truth.died {
-            // An attempt is an attempt.
-            cont.truth.refused.push(now);
+            // An attempt is an attempt; of Docker's own that fail there is no word to anybody.
+            if asked {
+                cont.truth.refused.push(now);
+            }
         } else {
             // A person's own start failed, and the person was told.
             cont.truth.will = Will::Open;

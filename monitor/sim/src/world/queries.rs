@@ -425,7 +425,12 @@ impl World {
     /// After faults: one leader that all know, the highest that is fit, and nothing wrong.
     pub fn check_liveness(&mut self) {
         let mut wrongs = self.wrongs();
-        let offices = self.in_office();
+        // One that hangs (in quarantine, or held) knows of no successor.
+        let offices: Vec<String> = self
+            .statuses_of_the_well()
+            .filter(|status| status.is_leader)
+            .map(|status| status.node.to_string())
+            .collect();
         let broker = self.broker_index();
         let healers = self
             .conts
