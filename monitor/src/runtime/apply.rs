@@ -201,12 +201,22 @@ impl Outputs {
     fn engine(&self, call: CallId, request: EngineCall, not_after: Option<Instant>) {
         let inputs = self.inputs.clone();
         let engine = self.engine.clone();
+        #[cfg(feature = "fail-points")]
+        let change = super::fail::is_change(&request);
+        #[cfg(feature = "fail-points")]
+        if change {
+            super::fail::Point::OrderSent.pass();
+        }
         // One task per call: check and call stay together, and a slow call holds nobody up.
         spawn(async move {
             let result = match engine {
                 Some(engine) => engine.make(request, not_after).await,
                 None => no_engine(),
             };
+            #[cfg(feature = "fail-points")]
+            if change {
+                super::fail::Point::CallMade.pass();
+            }
             // The loop is gone: nobody asks any more.
             let _ = inputs.send(Input::EngineReply { call, result }).await;
         });
@@ -221,6 +231,10 @@ impl Outputs {
                 "{}: {error}; a restart of this monitor will forget what it knows",
                 folder.display()
             );
+        }
+        #[cfg(feature = "fail-points")]
+        if !saved.records.is_empty() {
+            super::fail::Point::Saved.pass();
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The monitor's own thread: one single-threaded runtime, in it the loop around the core.
 
 mod apply;
+#[cfg(feature = "fail-points")]
+mod fail;
 mod state;
 
 use crate::broker;

@@ -110,6 +110,64 @@ fn a_death_while_the_first_is_being_killed_is_healed_once() {
     assert_eq!(world.starts("victim"), before + 2);
 }
 
+/// It dies between two steps, Docker brings it back, and it finishes what it finds: one start for one death.
+fn crash_after(point: &str) {
+    let world = World::new(point);
+    let victim = world.counted("victim", "exec sleep infinity");
+    let state = world.state_volume();
+    let program = format!("{MONITOR}:/monitor:ro");
+    let socket = format!("{}/sock:/var/run/docker.sock", world.engine.dir.display());
+    let label = format!("AUTOHEAL_CONTAINER_LABEL={}", world.label);
+    let after = format!("CRASH_AFTER={point}");
+    let options = [
+        "--restart=unless-stopped",
+        "--label=planaria.watcher=true",
+        "--network=none",
+        "--env=STATE_DIR=/state",
+        "--env=CRASH_MARK=/state/crashed",
+    ];
+    let pairs = [
+        "--volume", &socket, "--volume", &program, "--volume", &state,
+    ];
+    let named = ["--env", &label, "--env", &after];
+    let options = [&options[..], &pairs, &named].concat();
+    let watcher = world.run_unmarked("watcher", &options, &["/monitor", "watch"]);
+    wait("it watches", || says(&world, &watcher, "Watching 1 of"));
+    let (life, before) = (world.engine.started(&watcher), world.starts("victim"));
+    let old = world.engine.started(&victim);
+    world.engine.docker(&["kill", &victim]);
+    world.engine.wait_for_new_life(&victim, &old);
+    world.engine.wait_for_new_life(&watcher, &life);
+    wait("it watches again", || {
+        let output = world.engine.try_docker(&["logs", &watcher]);
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said)
+            .matches("Watching 1 of")
+            .count()
+            == 2
+    });
+    kill_and_await(&world, &victim);
+    wait("it tells of the next one", || {
+        says(&world, &watcher, &format!("Peer {victim} came back"))
+    });
+    assert_eq!(world.starts("victim"), before + 2, "after {point}");
+}
+
+#[test]
+fn a_watcher_that_crashes_before_its_order_starts_once() {
+    crash_after("order_sent");
+}
+
+#[test]
+fn a_watcher_that_crashes_after_its_call_starts_once() {
+    crash_after("call_made");
+}
+
+#[test]
+fn a_watcher_that_crashes_over_its_volume_starts_once() {
+    crash_after("saved");
+}
+
 #[test]
 fn watchers_of_different_labels_do_not_stand_in_for_each_other() {
     let (world, other) = (World::new("one"), World::new("other"));

@@ -221,6 +221,13 @@ impl World {
         )
     }
 
+    /// A folder of this world for `--volume`, as `/state`.
+    pub(crate) fn state_volume(&self) -> String {
+        let folder = self.folder.path().join("state");
+        std::fs::create_dir_all(&folder).unwrap();
+        format!("{}:/state", folder.display())
+    }
+
     /// How often a counted one was started. The engine's own memory of events is too short for that.
     pub(crate) fn starts(&self, short: &str) -> usize {
         let path = self.folder.path().join(short);
