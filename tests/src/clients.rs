@@ -39,6 +39,58 @@ fn agent() -> ureq::Agent {
         .into()
 }
 
+/// Somebody who is logged in on the console's page.
+pub struct Console {
+    base: String,
+    cookie: String,
+    csrf: String,
+}
+
+impl Console {
+    /// With the password of `make console-password`.
+    ///
+    /// # Errors
+    /// Where the console does not answer, or refuses.
+    pub fn log_in(stack: &Stack) -> Result<Self> {
+        let base = format!("http://127.0.0.1:{}", stack.settings().console_port);
+        let password = run(Command::new(stack.root().join("scripts/console-password"))
+            .current_dir(stack.root())
+            .env("PLANARIA_CONFIG", stack.config()))?;
+        let login = serde_json::json!({"password": password.trim()}).to_string();
+        let mut response = agent()
+            .post(format!("{base}/api/v1/login"))
+            .content_type("application/json")
+            .send(login)?;
+        let cookie = response.headers().get("set-cookie");
+        let cookie = cookie.and_then(|value| value.to_str().ok()?.split(';').next());
+        let cookie = cookie.map(str::to_owned);
+        let answer = response.body_mut().read_to_string()?;
+        let answer: serde_json::Value = serde_json::from_str(&answer)?;
+        Ok(Self {
+            base,
+            cookie: cookie.with_context(|| format!("no login: {answer}"))?,
+            csrf: answer["csrf"].as_str().context("no token")?.to_owned(),
+        })
+    }
+
+    /// Does something, as the page would. The answer.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub fn act(&self, path: &str, json: &str) -> Result<String> {
+        let mut response = agent()
+            .post(format!("{}{path}", self.base))
+            .content_type("application/json")
+            .header("cookie", &self.cookie)
+            .header("x-planaria-csrf", &self.csrf)
+            .send(json)?;
+        let text = response.body_mut().read_to_string()?;
+        let status = response.status();
+        anyhow::ensure!(status.is_success(), "{path}: {status}: {text}");
+        Ok(text)
+    }
+}
+
 /// The AWS command line against one node of the store.
 pub struct Aws {
     program: PathBuf,

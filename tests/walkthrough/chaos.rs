@@ -1,7 +1,8 @@
 //! Acceptance 5: one signal, one victim, healed.
 
 use anyhow::{Context, Result, ensure};
-use planaria_e2e::docker::{docker, log, started_at};
+use planaria_e2e::clients::Console;
+use planaria_e2e::docker::{docker, log, started_at, state};
 use planaria_e2e::patience::{SOON, eventually};
 use planaria_e2e::patients::IMAGE;
 use planaria_e2e::stack::{PROJECT, Stack};
@@ -35,6 +36,19 @@ fn one_signal_is_one_victim_named_in_the_log_and_healed() -> Result<()> {
         .map(|event| event.container)
         .collect();
     ensure!(victims.len() == 1, "not one victim but {victims:?}");
+    eventually("what was done about it names the attack", SOON, || {
+        let text = docker(&["exec", &monkey, "/chaos-monkey", "report", "--json"])?;
+        let report: serde_json::Value = serde_json::from_str(&text)?;
+        let attacks = report["attacks"].as_array().context("no attacks")?;
+        let id = attacks.last().and_then(|attack| attack["id"].as_str());
+        let id = id.context("no id")?;
+        let why = docker(&["exec", &stack.name("healer-1"), "/monitor", "why", &victim])?;
+        ensure!(
+            why.contains(&format!("attack {id} of the chaos monkey")),
+            "{id} is not in: {why}"
+        );
+        Ok(())
+    })?;
     ensure!(
         victim != monkey && victim != stack.name("rabbitmq"),
         "{victim} must not be attacked unasked"
@@ -161,4 +175,38 @@ impl Drop for Beside {
             drop(docker(&["rm", "--force", name]));
         }
     }
+}
+
+/// What the ledger said on the broker is the copy that outlives the monkey.
+#[test]
+fn a_stop_whose_monkey_is_gone_is_undone_by_the_leader() -> Result<()> {
+    let stack = Stack::new()?;
+    stack.settled()?;
+    let (monkey, victim) = (stack.name("chaos_monkey"), stack.name("plain-1"));
+    let healer = stack.name("healer-1");
+    let monitor =
+        |arguments: &[&str]| docker(&[&["exec", &healer, "/monitor"], arguments].concat());
+    let console = Console::log_in(&stack)?;
+    // Nobody brings the monkey back, which would take back what it did.
+    monitor(&["hold", &monkey, "--for", "5m", "--reason", "a test"])?;
+    let before = started_at(&victim)?;
+    let asked = format!(r#"{{"fault": "stop", "target": "{victim}"}}"#);
+    let told = console.act("/api/v1/chaos/attack", &asked)?;
+    eventually("it is stopped", SOON, || {
+        ensure!(state(&victim)? == "exited", "it still runs; {told}");
+        Ok(())
+    })?;
+    docker(&["kill", &monkey])?;
+    let undone = eventually("the leader starts it again", SOON, || {
+        let same = started_at(&victim)? == before;
+        ensure!(state(&victim)? == "running" && !same, "it is still down");
+        Ok(())
+    });
+    let alone = state(&monkey);
+    monitor(&["resume", &monkey])?;
+    docker(&["start", &monkey])?;
+    undone?;
+    ensure!(alone? == "exited", "the monkey itself was back");
+    stack.settled()?;
+    Ok(())
 }

@@ -202,12 +202,19 @@ fn join(stories: &[Story], notes: &Notes, began_ms: u64) -> Vec<Row> {
     let mut rows = Vec::new();
     for story in stories {
         let from = story.injected_ms.unwrap_or(story.at_ms);
+        // Healers that heard of the attack name it in what they did about it; those that did not are asked when.
+        let named = |it: &&&(u64, Incident)| it.1.notes.get("attack") == Some(&story.attack.id);
         let fits = |(at, incident): &&&(u64, Incident)| {
             incident.container.as_str() == story.attack.container
                 && (from..from + TOLD_WITHIN_MS).contains(at)
+                && !incident.notes.contains_key("attack")
                 && !used.contains(&incident.id)
         };
-        let incident = told.iter().find(fits).map(|(_, incident)| incident);
+        let incident = told
+            .iter()
+            .find(named)
+            .or_else(|| told.iter().find(fits))
+            .map(|(_, incident)| incident);
         used.extend(incident.map(|incident| incident.id.clone()));
         rows.push(row(story, incident, began_ms));
     }

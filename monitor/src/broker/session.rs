@@ -298,7 +298,8 @@ impl Task {
             let mut keys = vec!["control.#"];
             let keyring = self.ears.codec.keys();
             if keyring.holds(planaria_core::message::KeyRole::Healer) {
-                keys.push("report.result");
+                // Every healer: who leads next must know what the monkey did to this one.
+                keys.extend(["report.result", "chaos.attack"]);
             }
             let own = queue_of_ours(&channel, &queue, OWN_QUEUE_MAX, &keys).await?;
             Ok((channel, own))

@@ -224,7 +224,10 @@ fn history(incident: &Incident) -> String {
     let notes: String = incident
         .notes
         .iter()
-        .map(|(key, text)| format!(" {}: {}", word(key), sentence(text)))
+        .map(|(key, text)| match key.as_str() {
+            "attack" => format!(" It was attack {text} of the chaos monkey."),
+            _ => format!(" {}: {}", word(key), sentence(text)),
+        })
         .collect();
     let at = incident.at_ms;
     let at = at.map_or(String::new(), |at| format!("At {}: ", clock::text(at)));

@@ -122,6 +122,11 @@ impl Node {
                 self.healed_elsewhere(&incident);
                 self.out.heard_incident(&incident, true);
             }
+            Body::Attack(told) => {
+                if let Some(supervisor) = &mut self.supervisor {
+                    supervisor.attacked(now, &told);
+                }
+            }
             Body::Death { name, boot, .. } => self.certified(now, &name, boot),
             _ => {}
         }

@@ -11,6 +11,7 @@
 //! - [`intensity`]: back-off and quarantine; `records`: what outlives a leader; `requests`: what people ask.
 
 mod act;
+mod attacks;
 mod engine;
 mod events;
 mod exit;
@@ -159,6 +160,8 @@ pub(crate) struct Supervisor {
     /// Orders to other hosts: since when, and their ids.
     remote: BTreeMap<ContainerId, (Instant, String)>,
     pub(crate) holds: Holds,
+    /// Of the chaos monkey, as it tells of them.
+    attacks: Vec<attacks::Attacked>,
     mandate: Mandate,
     /// When the newest beat of this office that came back was sent.
     written: Option<Instant>,
@@ -204,6 +207,7 @@ impl Supervisor {
             wants_changed: false,
             remote: BTreeMap::new(),
             holds: Holds::default(),
+            attacks: Vec::new(),
             mandate: Mandate::default(),
             written: None,
             incidents: 0,
@@ -222,7 +226,8 @@ impl Supervisor {
             .list_due
             .filter(|_| self.connected && self.listing.is_none());
         let anew = self.recreate_deadline().filter(|_| self.trusted);
-        [wake.filter(|_| self.trusted), lost, list, hold, anew]
+        let undo = self.undo_deadline().filter(|_| self.trusted);
+        [wake.filter(|_| self.trusted), lost, list, hold, anew, undo]
             .into_iter()
             .flatten()
             .min()
@@ -291,6 +296,7 @@ impl Supervisor {
             return;
         }
         self.recreate_due(now, out);
+        self.undo_due(now, out);
         while let Some((at, id)) = self.wakes.first().cloned() {
             if at > now {
                 break;
@@ -474,8 +480,14 @@ impl Supervisor {
             outcome,
             now,
         );
+        let why = note.as_ref().map(|(_, text)| text.clone());
         if let Some((key, text)) = note {
             incident.notes.insert(key.to_owned(), text);
+        }
+        if let Some(attack) = self.attack_on(now, &patient.info.id) {
+            incident
+                .notes
+                .insert("attack".to_owned(), attack.to_owned());
         }
         incident.at_ms = out.unix_ms(now).map(|ms| {
             let ago = u64::try_from(now.since(ticket.verdict).as_millis()).unwrap_or(u64::MAX);
@@ -498,12 +510,7 @@ impl Supervisor {
             ),
             _ => format!(
                 "Healing of {title} ended as {outcome:?} after {total:.1} s{}",
-                incident
-                    .notes
-                    .values()
-                    .next()
-                    .map(|note| format!(": {note}"))
-                    .unwrap_or_default()
+                why.map(|why| format!(": {why}")).unwrap_or_default()
             ),
         };
         out.info("healing_ended", name.as_ref(), text);
