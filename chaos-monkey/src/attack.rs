@@ -75,6 +75,9 @@ impl<E: Engine> Errand<E> {
         if !written {
             return End::Failed;
         }
+        if let Err(why) = self.look().await {
+            return self.failed(&why).await;
+        }
         let begun = Instant::now();
         if let Err(error) = self.inject().await {
             return self.failed(&error.to_string()).await;
@@ -99,6 +102,20 @@ impl<E: Engine> Errand<E> {
             seconds(ms(self.since.elapsed()))
         );
         self.watch(begun).await
+    }
+
+    /// What is needed to undo it and can only be seen from inside stands in the ledger before it is done, too.
+    async fn look(&mut self) -> Result<(), String> {
+        let found = self.attack.fault.look(&self.engine, &self.attack).await;
+        let Some(saved) = found.map_err(|error| error.to_string())? else {
+            return Ok(());
+        };
+        self.attack.saved = Some(saved.clone());
+        if self.note(&Event::Found { saved }) {
+            Ok(())
+        } else {
+            Err("what is needed to undo it could not be written down".to_owned())
+        }
     }
 
     /// Does it. An engine that answered late may have done it: the proof decides.
@@ -277,7 +294,10 @@ impl<E: Engine> Errand<E> {
         };
         match written {
             Ok(()) => {
-                (self.tell)(&self.attack, event);
+                // A look is nobody's news: nothing was done.
+                if !matches!(event, Event::Found { .. }) {
+                    (self.tell)(&self.attack, event);
+                }
                 true
             }
             Err(error) => {

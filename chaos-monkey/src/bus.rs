@@ -66,7 +66,7 @@ pub type Tellings = mpsc::Sender<AttackTold>;
 pub fn told(attack: &Attack, event: &Event) -> AttackTold {
     let (target, fault) = (&attack.target, attack.fault);
     let (stage, text) = match event {
-        Event::Intended { .. } => (
+        Event::Intended { .. } | Event::Found { .. } => (
             AttackStage::Begun,
             format!("{fault} on {target}, set off by {}", attack.trigger),
         ),

@@ -63,6 +63,11 @@ pub enum Event {
         /// All of it.
         attack: Attack,
     },
+    /// What only a look from inside could tell, and is needed to undo it; nothing was changed yet.
+    Found {
+        /// In place of what was saved before.
+        saved: Saved,
+    },
     /// It was proven to have taken effect.
     Injected {
         /// Milliseconds from the trigger.
@@ -91,7 +96,10 @@ pub enum Event {
 
 impl Event {
     fn closes(&self) -> bool {
-        !matches!(self, Self::Intended { .. } | Self::Injected { .. })
+        !matches!(
+            self,
+            Self::Intended { .. } | Self::Found { .. } | Self::Injected { .. }
+        )
     }
 }
 
@@ -195,6 +203,16 @@ impl Ledger {
         let written = serde_json::to_vec(&line)
             .map_err(io::Error::from)
             .and_then(|mut bytes| {
+                // The reader would pass it over, and what it is about would never be undone.
+                if bytes.len() > LINE_MAX {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!(
+                            "a line of {} bytes; no more than {LINE_MAX} are read",
+                            bytes.len()
+                        ),
+                    ));
+                }
                 bytes.push(b'\n');
                 // One call, so that two processes that append never mix their lines.
                 file.write_all(&bytes)?;
@@ -312,12 +330,16 @@ pub fn read(dir: &Path) -> Result<Vec<Story>, LedgerError> {
         else {
             continue;
         };
-        if line.event.closes() {
-            story.end_ms = Some(line.at_ms);
-            story.end = Some(line.event);
-        } else {
-            story.injected = true;
-            story.injected_ms = Some(line.at_ms);
+        match line.event {
+            Event::Found { saved } => story.attack.saved = Some(saved),
+            event if event.closes() => {
+                story.end_ms = Some(line.at_ms);
+                story.end = Some(event);
+            }
+            _ => {
+                story.injected = true;
+                story.injected_ms = Some(line.at_ms);
+            }
         }
     }
     Ok(stories)
@@ -386,6 +408,36 @@ pub(crate) mod tests {
             [None, Some(Undo::Unpause)]
         );
         assert!(stories[0].injected && !stories[1].injected);
+    }
+
+    #[test]
+    fn what_a_look_found_is_known_to_the_next_monkey() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        intend(&mut ledger, "a");
+        let saved = Saved::Helper {
+            image: "planaria/chaos-monkey".to_owned(),
+            found: Some("[{\"file\":\"/data/x\"}]".to_owned()),
+        };
+        let found = Event::Found {
+            saved: saved.clone(),
+        };
+        ledger.write("a", found).unwrap();
+        let stories = read(dir.path()).unwrap();
+        assert_eq!(stories[0].attack.saved, Some(saved));
+        assert!(!stories[0].injected && stories[0].undo().is_some());
+    }
+
+    #[test]
+    fn a_line_that_nobody_would_read_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        let saved = Saved::Helper {
+            image: "i".to_owned(),
+            found: Some("x".repeat(LINE_MAX)),
+        };
+        assert!(ledger.write("a", Event::Found { saved }).is_err());
+        assert_eq!(read(dir.path()).unwrap(), []);
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub enum Declined {
         /// Each of ours with its reason.
         excluded: String,
     },
+    /// All at once would leave nothing.
+    #[error("{0} is done to one container at a time, never to all of them at once")]
+    OneAtATime(Fault),
     /// The order names no fault.
     #[error("CHAOS_FAULTS names no fault")]
     NoFault,
@@ -104,7 +107,8 @@ pub fn choose(
         (Wish::Anyone, Some(part)) => Wish::Part(part),
         (wish, _) => wish.clone(),
     };
-    let sifted = target::sift(scene, policy, &wish, order.trigger.is_asked());
+    let mut sifted = target::sift(scene, policy, &wish, order.trigger.is_asked());
+    target::sift_for(&mut sifted, fault, &order.dose, scene, policy);
     match dice.pick(&sifted.fit).cloned() {
         Some(victim) => Ok(Choice {
             fault,
@@ -134,6 +138,9 @@ pub fn choose_everyone(
         ..policy.clone()
     };
     let first = choose(seed, number, order, scene, &all)?;
+    if first.fault.spares_the_others() {
+        return Err(Declined::OneAtATime(first.fault));
+    }
     let one = |victim: &Candidate| Choice {
         fault: first.fault,
         victim: victim.clone(),
@@ -277,6 +284,22 @@ mod tests {
         let order = everyone("re2:worker-.*");
         let declined = choose_everyone(3, 1, &order, &sick, &policy()).unwrap_err();
         assert!(matches!(declined, Declined::Hold(_)), "{declined}");
+    }
+
+    #[test]
+    fn what_spares_the_others_is_never_done_to_everyone() {
+        let order = Order {
+            wish: Wish::parse("re2:worker-.*").unwrap(),
+            everyone: true,
+            dose: Dose {
+                path: Some("/srv".to_owned()),
+                ..Dose::default()
+            },
+            ..order(&[Fault::BitRot])
+        };
+        let declined = choose_everyone(3, 1, &order, &scene(), &policy()).unwrap_err();
+        assert_eq!(declined, Declined::OneAtATime(Fault::BitRot));
+        assert!(choose(3, 1, &order, &scene(), &policy()).is_ok());
     }
 
     #[test]

@@ -125,10 +125,14 @@ pub fn end_text(story: &Story) -> String {
         Some(Event::Reverted { why }) => format!("undone: {why}"),
         Some(Event::Failed { why }) => format!("did not take effect: {why}"),
         Some(Event::Gone) => "its container is gone".to_owned(),
-        Some(Event::Intended { .. } | Event::Injected { .. }) | None if story.injected => {
+        Some(Event::Intended { .. } | Event::Found { .. } | Event::Injected { .. }) | None
+            if story.injected =>
+        {
             "under way".to_owned()
         }
-        Some(Event::Intended { .. } | Event::Injected { .. }) | None => "begun".to_owned(),
+        Some(Event::Intended { .. } | Event::Found { .. } | Event::Injected { .. }) | None => {
+            "begun".to_owned()
+        }
     }
 }
 

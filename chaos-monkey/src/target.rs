@@ -1,8 +1,10 @@
 //! Whom an attack may hit. Pure: what the engine and the group say goes in, names with reasons come out.
 
+mod demand;
 mod selector;
 mod sift;
 
+pub use demand::sift_for;
 pub use selector::{NoSelector, ROLE_LABEL, Selector, parse_all};
 pub use sift::{Exclusion, Sifted, sift, spare_a_healer};
 

@@ -56,7 +56,7 @@ pub(super) struct Wanted {
     /// Only packets to and from this container or address; may be given again.
     #[arg(long, value_name = "NAME|ADDRESS")]
     peer: Vec<String>,
-    /// The folder to fill, inside the target (disk-full).
+    /// The folder inside the target that is filled (disk-full), or whose files rot (bit-rot).
     #[arg(long, value_name = "FOLDER")]
     path: Option<String>,
     /// The image of helper containers.

@@ -31,7 +31,7 @@ pub struct Dose {
     /// From these addresses only; none: from everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<IpAddr>,
-    /// The folder to fill, inside the container.
+    /// The folder to fill, or whose files rot, inside the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -91,6 +91,9 @@ pub enum Saved {
     Helper {
         /// Its name or id.
         image: String,
+        /// What a look from inside found, where the fault wants one before anything is changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<String>,
     },
     /// How much of the processor it may have.
     Limits {

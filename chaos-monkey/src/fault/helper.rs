@@ -26,9 +26,54 @@ fn task(attack: &Attack) -> Task {
         fault: attack.fault,
         dose: attack.dose.clone(),
         ttl_s: attack.fault.patience(&attack.dose).as_secs() + SPARE_S,
+        look: false,
         revert: false,
-        saved: None,
+        saved: found(attack),
     }
+}
+
+/// What a look from inside found before it was done.
+fn found(attack: &Attack) -> Option<String> {
+    match &attack.saved {
+        Some(Saved::Helper { found, .. }) => found.clone(),
+        _ => None,
+    }
+}
+
+/// Looks from inside for what is needed to undo it; nothing is changed.
+pub(super) async fn look<E: Engine>(engine: &E, attack: &Attack) -> Result<Saved, EngineError> {
+    let Some(Saved::Helper { image, .. }) = &attack.saved else {
+        return Err(EngineError::Refused(
+            "the image of the helper is not known".to_owned(),
+        ));
+    };
+    let looker = looker(&attack.id);
+    let task = Task {
+        look: true,
+        ..task(attack)
+    };
+    start(engine, attack, &looker, &task).await?;
+    let said = ended(engine, &looker).await?;
+    engine.remove_helper(&looker).await?;
+    for line in said.lines {
+        match line {
+            Line::Saved { saved } => {
+                return Ok(Saved::Helper {
+                    image: image.clone(),
+                    found: Some(saved),
+                });
+            }
+            Line::Failed { why } => return Err(EngineError::Refused(why)),
+            Line::Took { .. } | Line::Reverted => {}
+        }
+    }
+    Err(EngineError::Refused(
+        "the helper ended without a word".to_owned(),
+    ))
+}
+
+fn looker(attack: &str) -> String {
+    format!("{}-look", name(attack))
 }
 
 async fn start<E: Engine>(
@@ -37,7 +82,7 @@ async fn start<E: Engine>(
     name: &str,
     task: &Task,
 ) -> Result<(), EngineError> {
-    let Some(Saved::Helper { image }) = &attack.saved else {
+    let Some(Saved::Helper { image, .. }) = &attack.saved else {
         return Err(EngineError::Refused(
             "the image of the helper is not known".to_owned(),
         ));
@@ -129,6 +174,12 @@ pub(super) async fn end<E: Engine>(
     let runs = !matches!(life, Life::Down | Life::Restarting);
     if !in_order && runs {
         take_back(engine, attack, first.as_ref()).await?;
+    } else if !in_order && found(attack).is_some() {
+        // Nobody can look into it now, and what is on its disk outlives it.
+        return Err(EngineError::Refused(format!(
+            "{} does not run, so what was changed in it cannot be taken back yet",
+            attack.target
+        )));
     }
     remove(engine, attack).await?;
     if attack.fault == Fault::Oom && life == Life::Down {
@@ -168,6 +219,7 @@ async fn take_back<E: Engine>(
             _ => None,
         })
     });
+    let saved = saved.or_else(|| found(attack));
     let second = format!("{}-undo", name(&attack.id));
     let task = Task {
         revert: true,
@@ -191,5 +243,9 @@ async fn take_back<E: Engine>(
 }
 
 pub(super) async fn remove<E: Engine>(engine: &E, attack: &Attack) -> Result<(), EngineError> {
+    if attack.fault.looks_first() {
+        // Its monkey may have been killed while it looked.
+        engine.remove_helper(&looker(&attack.id)).await?;
+    }
     engine.remove_helper(&name(&attack.id)).await
 }

@@ -4,6 +4,7 @@
 //! Three ways: a call to the engine; a helper container in the target's network namespace; one in its
 //! process namespace (see [`crate::helper`], and [`helper`] for this side of it).
 
+mod bit_rot;
 mod broker_kill;
 mod broker_pause;
 mod corrupt;
@@ -33,6 +34,7 @@ mod stop;
 mod term;
 mod undo;
 
+pub(crate) use bit_rot::{CHUNKS, STORE};
 pub use dose::{
     CORRUPT_PERCENT, Dose, HELPER_IMAGE, JITTER_MS, LATENCY_MS, LOSS_PERCENT, MEMORY_MEBIBYTES,
     RATE_KBIT, REORDER_MS, REORDER_PERCENT, Saved, Way,
@@ -100,6 +102,8 @@ pub enum Fault {
     DiskFull,
     /// Nothing more can be opened.
     Descriptors,
+    /// Files have other bytes than were written.
+    BitRot,
 }
 
 /// What a fault is done with.
@@ -137,7 +141,7 @@ pub struct About {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Kill,
         Self::Term,
         Self::Stop,
@@ -163,6 +167,7 @@ impl Fault {
         Self::Oom,
         Self::DiskFull,
         Self::Descriptors,
+        Self::BitRot,
     ];
 
     /// What a person should know.
@@ -194,6 +199,7 @@ impl Fault {
             Self::Oom => &oom::ABOUT,
             Self::DiskFull => &disk_full::ABOUT,
             Self::Descriptors => &descriptors::ABOUT,
+            Self::BitRot => &bit_rot::ABOUT,
         }
     }
 
@@ -235,9 +241,37 @@ impl Fault {
             Undo::Limits => cpu::prepare(engine, before).await,
             Undo::Helper => Ok(Some(Saved::Helper {
                 image: image.to_owned(),
+                found: None,
             })),
             Undo::Start | Undo::Unpause | Undo::Continue => Ok(None),
         }
+    }
+
+    /// What is needed to undo it can be seen from inside the target only, so somebody looks before it is done.
+    #[must_use]
+    pub fn looks_first(self) -> bool {
+        self == Self::BitRot
+    }
+
+    /// Looks, where it looks first; what was found must be written down before it is done.
+    ///
+    /// # Errors
+    /// Where the engine did not answer, or the target cannot be hit so.
+    pub async fn look<E: Engine>(
+        self,
+        engine: &E,
+        attack: &Attack,
+    ) -> Result<Option<Saved>, EngineError> {
+        if !self.looks_first() {
+            return Ok(None);
+        }
+        helper::look(engine, attack).await.map(Some)
+    }
+
+    /// It is done to one at a time, whoever asks: to all of a group at once nothing would be left.
+    #[must_use]
+    pub fn spares_the_others(self) -> bool {
+        self == Self::BitRot
     }
 
     /// Does it.

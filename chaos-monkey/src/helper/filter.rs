@@ -359,6 +359,7 @@ mod tests {
             fault,
             dose,
             ttl_s: 9,
+            look: false,
             revert: false,
             saved: None,
         }

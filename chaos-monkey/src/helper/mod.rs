@@ -7,7 +7,7 @@
 //!
 //! - [`filter`]: rules of the packet filter; [`packets`]: packets held and changed; [`ping`]: measuring.
 //! - [`probe`]: what this kernel permits.
-//! - [`pressure`]: memory, files, descriptors, a frozen process.
+//! - [`pressure`]: memory, disk, files, descriptors, a frozen process.
 
 pub mod filter;
 pub mod packets;
@@ -37,10 +37,13 @@ pub struct Task {
     pub dose: Dose,
     /// After so many seconds it takes the fault back by itself.
     pub ttl_s: u64,
+    /// Only find out what is needed to undo it, and change nothing: that is written down before it is done.
+    #[serde(default)]
+    pub look: bool,
     /// Only take back what another helper left behind.
     #[serde(default)]
     pub revert: bool,
-    /// What that helper had written down.
+    /// What that helper had written down, or a look had found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<String>,
 }
@@ -97,6 +100,15 @@ pub fn run(task: &Task) -> bool {
     if task.revert {
         return taken_back(leftovers(task));
     }
+    if task.look {
+        let found = look(task);
+        let (line, good) = match found {
+            Ok(saved) => (Line::Saved { saved }, true),
+            Err(why) => (Line::Failed { why }, false),
+        };
+        say(&line);
+        return good;
+    }
     let until = Instant::now() + Duration::from_secs(task.ttl_s);
     let mut deed = match begin(task) {
         Ok(deed) => deed,
@@ -135,6 +147,13 @@ fn say(line: &Line) {
     drop(writeln!(out, "{text}").and_then(|()| out.flush()));
 }
 
+fn look(task: &Task) -> Result<String, String> {
+    match task.fault {
+        Fault::BitRot => pressure::Rot::look(task),
+        other => Err(format!("{other} has nothing to be looked for")),
+    }
+}
+
 fn begin(task: &Task) -> Result<Box<dyn Deed>, String> {
     Ok(match task.fault {
         Fault::Latency | Fault::Jitter | Fault::Rate | Fault::Corrupt | Fault::Reorder => {
@@ -147,6 +166,7 @@ fn begin(task: &Task) -> Result<Box<dyn Deed>, String> {
         Fault::DiskFull => Box::new(pressure::Ballast::begin(task)?),
         Fault::Descriptors => Box::new(pressure::Descriptors::begin(task)?),
         Fault::Freeze => Box::new(pressure::Frozen::begin(task)?),
+        Fault::BitRot => Box::new(pressure::Rot::begin(task)?),
         other => return Err(format!("{other} needs no helper")),
     })
 }
@@ -157,6 +177,7 @@ fn leftovers(task: &Task) -> Result<(), String> {
         Fault::DiskFull => pressure::Ballast::clear(task),
         Fault::Descriptors => pressure::Descriptors::restore(task.saved.as_deref()),
         Fault::Freeze => pressure::Frozen::thaw(task.saved.as_deref()),
+        Fault::BitRot => pressure::Rot::mend(task.saved.as_deref()),
         // Memory went with the helper that held it; the limit stays with the container's life.
         Fault::Memory => Ok(()),
         Fault::Oom => pressure::Eater::restore(task.saved.as_deref()),

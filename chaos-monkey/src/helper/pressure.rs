@@ -1,4 +1,4 @@
-//! Pressure on one container: its memory, its disk, its descriptors, one of its processes.
+//! Pressure on one container: its memory, its disk, its files, its descriptors, one of its processes.
 //!
 //! The helper shares the target's process namespace here: the target's first process is its `/proc/1`.
 
@@ -6,12 +6,15 @@ mod descriptors;
 mod disk;
 mod frozen;
 mod memory;
+mod rot;
 
 pub use descriptors::Descriptors;
 pub use disk::Ballast;
 pub use frozen::Frozen;
 pub use memory::Eater;
+pub use rot::Rot;
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::path::Path;
 
 /// Where the helper sees the host's control groups.
@@ -38,4 +41,23 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A folder of the target, found the way that the target finds it: links cannot lead out of it.
+fn inside(path: &str) -> Result<std::os::fd::OwnedFd, String> {
+    let failed = |error: rustix::io::Errno| format!("{path} of the target: {error}");
+    let root = rustix::fs::open(
+        "/proc/1/root",
+        OFlags::PATH | OFlags::DIRECTORY,
+        Mode::empty(),
+    )
+    .map_err(failed)?;
+    rustix::fs::openat2(
+        &root,
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT,
+    )
+    .map_err(failed)
 }

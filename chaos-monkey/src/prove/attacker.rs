@@ -49,6 +49,8 @@ impl Whom {
 
 /// What can happen: the weight, the fault, whom. Weights follow what happens most in real stacks.
 /// Not `corrupt`: plain HTTP carries no check of its own, so a client's answer may be spoilt on its way.
+/// Not `bit-rot`: a write counts with two copies, and the next attack may take the node that has the other one
+/// before the store has read, found and mended the rotten one: no store promises to live through both.
 const MENU: &[(u64, Fault, Whom)] = &[
     (6, Fault::Kill, Whom::Anyone),
     (2, Fault::Kill, Whom::WholeStore),
@@ -253,6 +255,10 @@ mod tests {
         for (_, fault, whom) in MENU {
             let due = |it: &Order| it.faults == [*fault] && it.wish == whom.wish();
             assert!(plan(1).iter().any(due), "{fault} {whom:?}");
+            assert!(
+                !fault.spares_the_others(),
+                "{fault} is for a person to ask for"
+            );
         }
     }
 }

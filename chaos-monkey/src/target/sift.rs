@@ -32,6 +32,8 @@ pub enum Exclusion {
     Group(usize),
     /// Of the containers that heal, no other is well.
     LastHealer,
+    /// It is no storage node, and nobody said which of its files are meant.
+    NoChunks,
 }
 
 impl fmt::Display for Exclusion {
@@ -48,6 +50,7 @@ impl fmt::Display for Exclusion {
             Self::Resting(left) => write!(f, "rests {:.0} s more", left.as_secs_f64().ceil()),
             Self::Group(sick) => write!(f, "{sick} of its group sick already"),
             Self::LastHealer => f.write_str("the last healer"),
+            Self::NoChunks => f.write_str("keeps no chunks, and no --path says what may rot in it"),
         }
     }
 }

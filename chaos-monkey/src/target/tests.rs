@@ -374,3 +374,57 @@ fn an_hour_of_plans_never_picks_a_bystander() {
     }
     assert!(picked > 2000, "{picked}");
 }
+
+#[test]
+fn only_one_store_rots_and_none_while_another_is_sick() {
+    let store = |sick: Option<Life>| {
+        let mut scene = scene();
+        let names = ["storage-node-1", "storage-node-2", "storage-node-3"];
+        for (index, name) in names.into_iter().enumerate() {
+            let mut one = candidate(name);
+            one.labels
+                .insert(ROLE_LABEL.to_owned(), "storage".to_owned());
+            if let (0, Some(life)) = (index, sick) {
+                one.life = life;
+            }
+            scene.candidates.push(one);
+        }
+        scene
+    };
+    let bold = Policy {
+        max_at_once: 9,
+        max_percent: 100,
+        ..policy()
+    };
+    let rot = |scene: &Scene, path: Option<&str>| {
+        let dose = crate::fault::Dose {
+            path: path.map(str::to_owned),
+            ..crate::fault::Dose::default()
+        };
+        let mut sifted = sift(scene, &bold, &Wish::Anyone, true);
+        sift_for(
+            &mut sifted,
+            crate::fault::Fault::BitRot,
+            &dose,
+            scene,
+            &bold,
+        );
+        sifted
+    };
+    let well = rot(&store(None), None);
+    let names: Vec<&str> = well.fit.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["storage-node-1", "storage-node-2", "storage-node-3"]
+    );
+    assert!(well.excluded_text().contains("worker-1: keeps no chunks"));
+    assert!(rot(&store(None), Some("/srv")).fit.len() > 3);
+    // Whatever CHAOS_MAX_PERCENT says, and also one that a person stopped.
+    for life in [Life::Unhealthy, Life::Paused, Life::Down, Life::Starting] {
+        let sifted = rot(&store(Some(life)), None);
+        assert!(sifted.fit.is_empty(), "{life}: {:?}", sifted.fit);
+    }
+    let mut attacked = store(None);
+    attacked.under_attack.push("storage-node-3".to_owned());
+    assert!(rot(&attacked, None).fit.is_empty());
+}

@@ -563,6 +563,79 @@ fn disk_full() {
     });
 }
 
+/// A folder with two files, and the digest of both.
+const STORE: &str = "mkdir -p /data/chunks/a && head -c 300000 /dev/urandom >/data/chunks/0.segment \
+    && head -c 5000 /dev/zero >/data/chunks/a/1.segment";
+
+fn digest(target: &Target) -> String {
+    let (fine, said) =
+        target.inside("cat /data/chunks/0.segment /data/chunks/a/1.segment | sha256sum");
+    assert!(fine, "{said}");
+    said
+}
+
+#[test]
+fn bit_rot() {
+    let target = Target::start("rot", &["--label", "planaria.role=storage"]);
+    assert!(target.inside(STORE).0);
+    let before = digest(&target);
+    endings("bit-rot", &target, &[], |it| digest(it) != before);
+    // Another folder, when it is named; and nothing where there is nothing.
+    let elsewhere = "mkdir /srv/x && echo 0123456789abcdef >/srv/x/file && sha256sum /srv/x/file";
+    let there = target.inside(elsewhere).1;
+    endings("bit-rot", &target, &["--path", "/srv/x"], |it| {
+        it.inside("sha256sum /srv/x/file").1 != there
+    });
+    let mut monkey = Monkey::attack("bit-rot", &target, &["--path", "/srv/nothing"]);
+    assert_eq!(monkey.ended(), Some(1));
+    assert_eq!(digest(&target), before);
+}
+
+/// What the target mended, wrote anew or removed meanwhile is its own.
+#[test]
+fn rot_that_was_healed_is_left_alone() {
+    let target = Target::start("healed", &["--label", "planaria.role=storage"]);
+    assert!(target.inside(STORE).0);
+    let before = digest(&target);
+    let mut monkey = Monkey::seen("bit-rot", &target, &["--for", LONG], |it| {
+        digest(it) != before
+    });
+    let anew = "head -c 300000 /dev/zero | tr '\\0' x >/data/chunks/0.segment \
+        && rm /data/chunks/a/1.segment && head -c 5000 /dev/zero | tr '\\0' y >/data/chunks/a/1.segment";
+    assert!(target.inside(anew).0);
+    let healed = digest(&target);
+    monkey.signal("-TERM");
+    monkey.ended();
+    assert_eq!(digest(&target), healed);
+}
+
+/// The files outlive the life in which they rotted, and so does their mending.
+#[test]
+fn rot_is_mended_in_the_next_life_too() {
+    let target = Target::start("again", &["--label", "planaria.role=storage"]);
+    assert!(target.inside(STORE).0);
+    let before = digest(&target);
+    let mut monkey = Monkey::seen("bit-rot", &target, &["--for", LONG], |it| {
+        digest(it) != before
+    });
+    monkey.signal("-KILL");
+    monkey.ended();
+    assert!(
+        docker(&["restart", "--timeout", "0", &target.name])
+            .status
+            .success()
+    );
+    assert_ne!(digest(&target), before);
+    assert!(
+        program(monkey.state.path())
+            .arg("revert")
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(digest(&target), before);
+}
+
 #[test]
 fn descriptors() {
     let target = Target::start("fd", &["--ulimit", "nofile=2048:4096"]);

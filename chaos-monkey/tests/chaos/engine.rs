@@ -205,9 +205,16 @@ impl Engine for Fake {
         let took = Line::Took {
             proof: "measured".to_owned(),
         };
-        let lines = if self.deaf { Vec::new() } else { vec![took] };
         let revert = wish.task.contains("\"revert\":true");
-        let exit = revert.then_some(0);
+        let looks = wish.task.contains("\"look\":true");
+        let lines = match (self.deaf, looks) {
+            (true, _) => Vec::new(),
+            (false, true) => vec![Line::Saved {
+                saved: "what was there".to_owned(),
+            }],
+            (false, false) => vec![took],
+        };
+        let exit = (revert || looks).then_some(0);
         let look = HelperLook { exit, lines };
         self.calls
             .lock()

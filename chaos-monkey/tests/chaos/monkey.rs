@@ -388,3 +388,46 @@ async fn a_helper_is_ended_and_removed_and_a_killed_one_is_followed_by_another()
     assert!(calls.contains(&second), "{calls:?}");
     assert_eq!(calls.last().unwrap(), &format!("remove {helper}"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_needed_to_undo_rot_is_written_down_before_anything_rots() {
+    use planaria_chaos::fault::{Dose, Saved};
+    let dir = tempfile::tempdir().unwrap();
+    let engine = three();
+    let mut monkey = monkey(&engine, dir.path(), 7);
+    let order = planaria_chaos::plan::Order {
+        trigger: Trigger::Command,
+        faults: vec![Fault::BitRot],
+        wish: Wish::Named("worker-1".to_owned()),
+        dose: Dose {
+            path: Some("/srv".to_owned()),
+            ..Dose::default()
+        },
+        everyone: false,
+    };
+    let attack = monkey.attack(&order, Instant::now()).await.unwrap();
+    let text = || std::fs::read_to_string(dir.path().join(ledger::FILE)).unwrap();
+    let helper = format!("planaria-chaos-{}", attack.id);
+    // The errand runs while the test waits; the line is there as soon as the second helper is.
+    let begun = format!("helper {helper}");
+    while !engine.calls().contains(&begun) {
+        assert!(!text().contains("injected"));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(text().contains("what was there"), "{}", text());
+    monkey.ended().await;
+    let calls = engine.calls();
+    let expected = [
+        format!("helper {helper}-look"),
+        format!("remove {helper}-look"),
+        begun,
+        format!("SIGTERM {helper}"),
+        format!("remove {helper}"),
+    ];
+    assert_eq!(calls, expected);
+    let story = &ledger::read(dir.path()).unwrap()[0];
+    assert!(
+        matches!(&story.attack.saved, Some(Saved::Helper { found: Some(found), .. }) if found == "what was there")
+    );
+    assert!(matches!(story.end, Some(Event::Reverted { .. })));
+}

@@ -1,8 +1,8 @@
 //! A file that takes the room of a file system.
 
-use super::MEBIBYTE;
+use super::{MEBIBYTE, inside};
 use crate::helper::{Deed, Task};
-use rustix::fs::{FallocateFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use std::fs::File;
 use std::io::Write;
 
@@ -98,25 +98,6 @@ fn remove(path: &str, attack: &str) -> Result<(), String> {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(error) => Err(format!("the ballast in {path} cannot be removed: {error}")),
     }
-}
-
-/// A folder of the target, found the way that the target finds it: links cannot lead out of it.
-fn inside(path: &str) -> Result<std::os::fd::OwnedFd, String> {
-    let failed = |error: rustix::io::Errno| format!("{path} of the target: {error}");
-    let root = rustix::fs::open(
-        "/proc/1/root",
-        OFlags::PATH | OFlags::DIRECTORY,
-        Mode::empty(),
-    )
-    .map_err(failed)?;
-    rustix::fs::openat2(
-        &root,
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT,
-    )
-    .map_err(failed)
 }
 
 fn space(folder: &std::os::fd::OwnedFd) -> Result<(u64, u64), String> {
