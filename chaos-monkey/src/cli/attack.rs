@@ -47,7 +47,7 @@ pub(super) struct Wanted {
     /// How many kilobits a second pass (rate).
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..))]
     kbit: Option<u32>,
-    /// How many mebibytes (memory).
+    /// How many mebibytes (memory); the size of the file that is written over and over (io).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     mebibytes: Option<u32>,
     /// Which way packets go that are hit: in, out, both.
@@ -56,7 +56,7 @@ pub(super) struct Wanted {
     /// Only packets to and from this container or address; may be given again.
     #[arg(long, value_name = "NAME|ADDRESS")]
     peer: Vec<String>,
-    /// The folder inside the target that is filled (disk-full), or whose files rot (bit-rot).
+    /// The folder inside the target that is filled (disk-full), written in (io), or whose files rot (bit-rot).
     #[arg(long, value_name = "FOLDER")]
     path: Option<String>,
     /// The image of helper containers.

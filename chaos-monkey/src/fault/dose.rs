@@ -31,7 +31,7 @@ pub struct Dose {
     /// From these addresses only; none: from everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<IpAddr>,
-    /// The folder to fill, or whose files rot, inside the container.
+    /// The folder to fill, to write in, or whose files rot, inside the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -116,6 +116,8 @@ pub const CORRUPT_PERCENT: u8 = 10;
 pub const REORDER_PERCENT: u8 = 25;
 /// … for so long.
 pub const REORDER_MS: u32 = 30;
+/// Written over and over: more than a disk's own cache takes at once is not needed, each block is synced.
+pub const IO_MEBIBYTES: u32 = 64;
 /// Taken from the target.
 pub const MEMORY_MEBIBYTES: u32 = 64;
 

@@ -17,6 +17,7 @@ mod dose;
 mod freeze;
 mod hang;
 pub mod helper;
+mod io;
 mod jitter;
 mod kill;
 mod latency;
@@ -36,8 +37,8 @@ mod undo;
 
 pub(crate) use bit_rot::{CHUNKS, STORE};
 pub use dose::{
-    CORRUPT_PERCENT, Dose, HELPER_IMAGE, JITTER_MS, LATENCY_MS, LOSS_PERCENT, MEMORY_MEBIBYTES,
-    RATE_KBIT, REORDER_MS, REORDER_PERCENT, Saved, Way,
+    CORRUPT_PERCENT, Dose, HELPER_IMAGE, IO_MEBIBYTES, JITTER_MS, LATENCY_MS, LOSS_PERCENT,
+    MEMORY_MEBIBYTES, RATE_KBIT, REORDER_MS, REORDER_PERCENT, Saved, Way,
 };
 pub use undo::{Undo, Undone};
 
@@ -104,6 +105,8 @@ pub enum Fault {
     Descriptors,
     /// Files have other bytes than were written.
     BitRot,
+    /// A disk is busy.
+    Io,
 }
 
 /// What a fault is done with.
@@ -141,7 +144,7 @@ pub struct About {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Kill,
         Self::Term,
         Self::Stop,
@@ -168,6 +171,7 @@ impl Fault {
         Self::DiskFull,
         Self::Descriptors,
         Self::BitRot,
+        Self::Io,
     ];
 
     /// What a person should know.
@@ -200,6 +204,7 @@ impl Fault {
             Self::DiskFull => &disk_full::ABOUT,
             Self::Descriptors => &descriptors::ABOUT,
             Self::BitRot => &bit_rot::ABOUT,
+            Self::Io => &io::ABOUT,
         }
     }
 

@@ -164,6 +164,7 @@ fn begin(task: &Task) -> Result<Box<dyn Deed>, String> {
         }
         Fault::Memory | Fault::Oom => Box::new(pressure::Eater::begin(task)?),
         Fault::DiskFull => Box::new(pressure::Ballast::begin(task)?),
+        Fault::Io => Box::new(pressure::Busy::begin(task)?),
         Fault::Descriptors => Box::new(pressure::Descriptors::begin(task)?),
         Fault::Freeze => Box::new(pressure::Frozen::begin(task)?),
         Fault::BitRot => Box::new(pressure::Rot::begin(task)?),
@@ -175,6 +176,7 @@ fn begin(task: &Task) -> Result<Box<dyn Deed>, String> {
 fn leftovers(task: &Task) -> Result<(), String> {
     match task.fault {
         Fault::DiskFull => pressure::Ballast::clear(task),
+        Fault::Io => pressure::Busy::clear(task),
         Fault::Descriptors => pressure::Descriptors::restore(task.saved.as_deref()),
         Fault::Freeze => pressure::Frozen::thaw(task.saved.as_deref()),
         Fault::BitRot => pressure::Rot::mend(task.saved.as_deref()),

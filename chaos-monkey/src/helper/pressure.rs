@@ -2,12 +2,14 @@
 //!
 //! The helper shares the target's process namespace here: the target's first process is its `/proc/1`.
 
+mod busy;
 mod descriptors;
 mod disk;
 mod frozen;
 mod memory;
 mod rot;
 
+pub use busy::Busy;
 pub use descriptors::Descriptors;
 pub use disk::Ballast;
 pub use frozen::Frozen;
@@ -15,7 +17,7 @@ pub use memory::Eater;
 pub use rot::Rot;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the helper sees the host's control groups.
 pub const CGROUPS: &str = "/cgroup";
@@ -60,4 +62,27 @@ fn inside(path: &str) -> Result<std::os::fd::OwnedFd, String> {
         ResolveFlags::IN_ROOT,
     )
     .map_err(failed)
+}
+
+/// The folder of the target's group for a controller; the same one for all of them in the newer kind of groups.
+fn group_of(controller: &str) -> Result<PathBuf, String> {
+    let text = read(Path::new("/proc/1/cgroup"))?;
+    for line in text.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        let hierarchy = match controllers {
+            "" => Path::new(CGROUPS).to_owned(),
+            list if list.split(',').any(|name| name == controller) => {
+                Path::new(CGROUPS).join(controller)
+            }
+            _ => continue,
+        };
+        let folder = hierarchy.join(path.trim_start_matches('/'));
+        if folder.join("cgroup.procs").exists() && path.len() > 1 {
+            return Ok(folder);
+        }
+    }
+    Err(format!(
+        "the target's {controller} group is not found under /sys/fs/cgroup"
+    ))
 }

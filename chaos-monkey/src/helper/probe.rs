@@ -26,6 +26,9 @@ pub struct Probe {
     pub tbf: bool,
     /// Memory groups, and of which version.
     pub memory_group: Option<String>,
+    /// Groups that block devices count for, and of which version.
+    #[serde(default)]
+    pub disk_group: Option<String>,
 }
 
 const CHAIN: &str = "planaria-probe";
@@ -47,10 +50,12 @@ pub fn probe() -> Probe {
             .is_ok_and(|output| output.status.success())
     };
     let cgroups = std::path::Path::new("/sys/fs/cgroup");
-    let memory_group = if cgroups.join("cgroup.controllers").exists() {
-        Some("v2".to_owned())
-    } else {
-        cgroups.join("memory").exists().then(|| "v1".to_owned())
+    let group = |controller: &str| {
+        if cgroups.join("cgroup.controllers").exists() {
+            Some("v2".to_owned())
+        } else {
+            cgroups.join(controller).exists().then(|| "v1".to_owned())
+        }
     };
     Probe {
         filter,
@@ -102,7 +107,8 @@ pub fn probe() -> Probe {
         tbf: tc(&[
             "tbf", "rate", "1mbit", "burst", "32kbit", "latency", "400ms",
         ]),
-        memory_group,
+        memory_group: group("memory"),
+        disk_group: group("blkio"),
     }
 }
 
@@ -146,6 +152,11 @@ impl Probe {
                 self.memory_group.is_some(),
                 "a helper in the memory group",
                 "no memory groups",
+            ),
+            Fault::Io => has(
+                self.disk_group.is_some() || self.memory_group.is_some(),
+                "a helper in the control group",
+                "no control groups of disks or memory",
             ),
             _ => Ok(match about.needs {
                 Needs::Engine => "the engine",

@@ -563,6 +563,40 @@ fn disk_full() {
     });
 }
 
+/// Processes that the kernel counts for the target's disk, and whether its file is written to now.
+fn busy(target: &Target, folder: &str) -> (usize, bool) {
+    let procs = "cat /sys/fs/cgroup/blkio/cgroup.procs /sys/fs/cgroup/cgroup.procs 2>/dev/null";
+    let stamp = format!("stat --format %y {folder}/.planaria-busy-* 2>/dev/null");
+    let said = target
+        .inside(&format!(
+            "{stamp}; echo -; sleep 0.4; {stamp}; echo -; {procs}"
+        ))
+        .1;
+    let parts: Vec<&str> = said.split("-\n").collect();
+    let [first, second, procs] = parts[..] else {
+        panic!("{said}");
+    };
+    (procs.lines().count(), !first.is_empty() && first != second)
+}
+
+#[test]
+fn io() {
+    let target = Target::start("io", &[]);
+    let (alone, _) = busy(&target, "");
+    endings("io", &target, &["--mebibytes", "8"], |it| {
+        let (processes, written) = busy(it, "");
+        processes > alone && written
+    });
+    let left = target.inside("ls -A / | grep --count planaria-busy").1;
+    assert_eq!(left.trim(), "0", "the file is left behind");
+    // What is in memory is no disk, and it is said.
+    let memory = Target::start("io-memory", &["--tmpfs", "/data:size=64m"]);
+    let mut monkey = Monkey::attack("io", &memory, &[]);
+    assert_eq!(monkey.ended(), Some(1));
+    let left = memory.inside("ls -A /data").1;
+    assert_eq!(left.trim(), "");
+}
+
 /// A folder with two files, and the digest of both.
 const STORE: &str = "mkdir -p /data/chunks/a && head -c 300000 /dev/urandom >/data/chunks/0.segment \
     && head -c 5000 /dev/zero >/data/chunks/a/1.segment";

@@ -27,16 +27,16 @@ impl Ballast {
             path: task.dose.path.clone().unwrap_or_else(|| "/".to_owned()),
         };
         let folder = inside(&ballast.path)?;
-        let (total, free) = space(&folder)?;
         let share = u64::from(task.dose.percent.unwrap_or(100).min(100));
-        let floor = if total > BIG { FLOOR } else { 0 };
-        let take = (free.saturating_sub(floor)) * share / 100;
+        let take = room(&folder)? * share / 100;
         if take == 0 {
+            let (_, free) = space(&folder)?;
             return Err(format!(
-                "{} has {} MiB free, and {} MiB stay free on a disk of that size",
+                "{} has {} MiB free; on a disk of more than {} MiB, {} MiB stay free",
                 ballast.path,
                 free / MEBIBYTE,
-                floor / MEBIBYTE
+                BIG / MEBIBYTE,
+                FLOOR / MEBIBYTE
             ));
         }
         let failed = |error: rustix::io::Errno| format!("{}: {error}", ballast.path);
@@ -73,7 +73,7 @@ impl Ballast {
     /// What the file system said.
     pub fn clear(task: &Task) -> Result<(), String> {
         let path = task.dose.path.clone().unwrap_or_else(|| "/".to_owned());
-        remove(&path, &task.attack)
+        remove(&path, &name(&task.attack))
     }
 }
 
@@ -84,7 +84,7 @@ impl Deed for Ballast {
     }
 
     fn revert(&mut self) -> Result<(), String> {
-        remove(&self.path, &self.attack)
+        remove(&self.path, &name(&self.attack))
     }
 }
 
@@ -92,12 +92,20 @@ fn name(attack: &str) -> String {
     format!(".planaria-ballast-{attack}")
 }
 
-fn remove(path: &str, attack: &str) -> Result<(), String> {
+/// Removes a file of ours from a folder of the target; fine where it is not there.
+pub(super) fn remove(path: &str, name: &str) -> Result<(), String> {
     let folder = inside(path)?;
-    match rustix::fs::unlinkat(&folder, name(attack), rustix::fs::AtFlags::empty()) {
+    match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(error) => Err(format!("the ballast in {path} cannot be removed: {error}")),
+        Err(error) => Err(format!("{name} in {path} cannot be removed: {error}")),
     }
+}
+
+/// What may be taken of a folder's file system.
+pub(super) fn room(folder: &std::os::fd::OwnedFd) -> Result<u64, String> {
+    let (total, free) = space(folder)?;
+    let floor = if total > BIG { FLOOR } else { 0 };
+    Ok(free.saturating_sub(floor))
 }
 
 fn space(folder: &std::os::fd::OwnedFd) -> Result<(u64, u64), String> {

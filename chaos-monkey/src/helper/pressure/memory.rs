@@ -1,6 +1,6 @@
 //! Memory that is counted for the target, up to the kernel's kill.
 
-use super::{CGROUPS, MEBIBYTE, processes, read, write};
+use super::{MEBIBYTE, group_of, processes, read, write};
 use crate::fault::{self, Fault};
 use crate::helper::{Deed, Line, Task, say};
 use rustix::fs::MemfdFlags;
@@ -36,7 +36,7 @@ impl Eater {
     /// # Errors
     /// What the kernel refused.
     pub fn begin(task: &Task) -> Result<Self, String> {
-        let folder = group()?;
+        let folder = group_of("memory")?;
         let hoard = rustix::fs::memfd_create("planaria-chaos", MemfdFlags::CLOEXEC)
             .map_err(|error| format!("a file in memory: {error}"))?;
         let mut eater = Self {
@@ -91,7 +91,7 @@ impl Eater {
         if !unlimited && before != "max" && before.parse::<u64>().is_err() {
             return Err(format!("{before:?} is no saved limit"));
         }
-        let folder = group()?;
+        let folder = group_of("memory")?;
         write(
             &folder.join(limit_file(&folder)),
             if unlimited { "-1" } else { before },
@@ -191,26 +191,6 @@ fn limit_file(folder: &Path) -> &'static str {
     } else {
         "memory.limit_in_bytes"
     }
-}
-
-/// The folder of the target's memory group.
-fn group() -> Result<PathBuf, String> {
-    let text = read(Path::new("/proc/1/cgroup"))?;
-    for line in text.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
-        let folder = match controllers {
-            "" => Path::new(CGROUPS).join(path.trim_start_matches('/')),
-            list if list.split(',').any(|name| name == "memory") => Path::new(CGROUPS)
-                .join("memory")
-                .join(path.trim_start_matches('/')),
-            _ => continue,
-        };
-        if folder.join("cgroup.procs").exists() && path.len() > 1 {
-            return Ok(folder);
-        }
-    }
-    Err("the target's memory group is not found under /sys/fs/cgroup".to_owned())
 }
 
 #[cfg(test)]
