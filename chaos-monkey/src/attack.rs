@@ -3,6 +3,7 @@
 use crate::engine::{Engine, EngineError, Found};
 use crate::fault::{Progress, Undo, Undone};
 use crate::ledger::{Attack, Event, Ledger};
+use crate::management::Known;
 use crate::monkey::{Stop, Tell};
 use crate::report::seconds;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +47,8 @@ pub type SharedLedger = Arc<Mutex<Ledger>>;
 pub struct Errand<E> {
     /// The engine.
     pub engine: E,
+    /// RabbitMQ's management API, or why it is not known.
+    pub management: Known,
     /// Where it is written down.
     pub ledger: SharedLedger,
     /// What is done.
@@ -120,7 +123,8 @@ impl<E: Engine> Errand<E> {
 
     /// Does it. An engine that answered late may have done it: the proof decides.
     async fn inject(&self) -> Result<(), EngineError> {
-        match self.attack.fault.inject(&self.engine, &self.attack).await {
+        let (fault, management) = (self.attack.fault, &self.management);
+        match fault.inject(&self.engine, management, &self.attack).await {
             Ok(()) | Err(EngineError::Slow) => Ok(()),
             Err(error) => Err(error),
         }
@@ -131,7 +135,9 @@ impl<E: Engine> Errand<E> {
         let mut last = "nothing changed".to_owned();
         while Instant::now() < until {
             let fault = self.attack.fault;
-            match fault.took(&self.engine, &self.attack, &self.before).await {
+            let management = &self.management;
+            let took = fault.took(&self.engine, management, &self.attack, &self.before);
+            match took.await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 // Removed by somebody else meanwhile: it is out, but not by us.
@@ -155,7 +161,7 @@ impl<E: Engine> Errand<E> {
         let mut running = None;
         loop {
             match fault
-                .progress(&self.engine, &self.attack, &self.before)
+                .progress(&self.engine, &self.management, &self.attack, &self.before)
                 .await
             {
                 Ok(Progress::Back) => {

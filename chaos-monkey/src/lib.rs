@@ -12,7 +12,7 @@
 //! - [`ledger`] stands on disk before anything is done; [`report`] reads it.
 //! - [`attack`] carries one out, [`monkey`] keeps them apart, [`run`] is the loop with timer and calls.
 //! - [`bus`] obeys signed requests over the broker, and tells the journal of attacks.
-//! - [`engine`] is all that is asked of Docker; tests put their own in its place.
+//! - [`engine`] is all that is asked of Docker; tests put their own in its place. [`management`] is RabbitMQ.
 
 pub mod attack;
 pub mod bus;
@@ -25,7 +25,9 @@ pub mod helper;
 pub mod hours;
 pub mod identity;
 pub mod ledger;
+pub mod management;
 pub mod monkey;
+mod percent;
 pub mod plan;
 pub mod prove;
 pub mod report;

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::engine::{self, Engine, EngineError, Found};
 use crate::fault::{Fault, Undone};
 use crate::ledger::{self, Attack, Event, Ledger, LedgerError};
+use crate::management::Known;
 use crate::plan::{self, Choice, Declined, Order};
 use crate::target::{Policy, Scene};
 use planaria_core::status::Status;
@@ -53,6 +54,8 @@ pub struct Outfit<E> {
     pub ledger: Ledger,
     /// The image of helper containers.
     pub helper_image: String,
+    /// RabbitMQ's management API, or why it is not known.
+    pub management: Known,
     /// What the group says.
     pub group: Group,
     /// Who wants to know of attacks.
@@ -67,6 +70,7 @@ pub struct Monkey<E> {
     boot: u64,
     ledger: SharedLedger,
     helper_image: String,
+    management: Known,
     group: Group,
     tell: Arc<Tell>,
     number: u64,
@@ -114,6 +118,7 @@ impl<E: Engine> Monkey<E> {
             boot: outfit.boot,
             ledger: Arc::new(Mutex::new(outfit.ledger)),
             helper_image: outfit.helper_image,
+            management: outfit.management,
             group: outfit.group,
             tell: Arc::new(outfit.tell),
             number: 1,
@@ -294,7 +299,7 @@ impl<E: Engine> Monkey<E> {
             dose: order.dose.clone(),
             saved: choice
                 .fault
-                .prepare(&self.engine, &before, &self.helper_image)
+                .prepare(&self.engine, &before, &self.helper_image, &self.management)
                 .await?,
         };
         self.sent += 1;
@@ -323,6 +328,7 @@ impl<E: Engine> Monkey<E> {
         self.under_way.insert(attack.id.clone(), attack.clone());
         let errand = Errand {
             engine: self.engine.clone(),
+            management: self.management.clone(),
             ledger: Arc::clone(&self.ledger),
             attack: attack.clone(),
             before,

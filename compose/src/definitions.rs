@@ -76,15 +76,25 @@ const USERS: [User; 4] = [
     },
 ];
 
-/// `definitions.json`. `password` gives each user's password by name.
+/// As whom the monkey asks the management API to close connections. RabbitMQ closes what another user opened
+/// for nobody but an administrator (4.0: the tags `monitoring` and `policymaker` are refused with 401), and it
+/// needs no permission in any vhost for that, so it has none. A user of its own: the console shares `operator`
+/// with the monkey, and need not close anything.
+const CLOSER: (&str, &str) = ("chaos", "administrator");
+
+/// `definitions.json`. `password` gives each user's password by name; who has none is no user.
 pub fn definitions(password: impl Fn(&str) -> String) -> String {
-    let users = USERS.iter().map(|user| {
-        json!({
-            "name": user.name,
-            "password_hash": password_hash(user.name, &password(user.name)),
-            "hashing_algorithm": "rabbit_password_hashing_sha256",
-            "tags": user.tags,
-            "limits": {},
+    let named = USERS.iter().map(|user| (user.name, user.tags));
+    let users = named.chain([CLOSER]).filter_map(|(name, tags)| {
+        let password = password(name);
+        (!password.is_empty()).then(|| {
+            json!({
+                "name": name,
+                "password_hash": password_hash(name, &password),
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": tags,
+                "limits": {},
+            })
         })
     });
     let permissions = USERS.iter().map(|user| {
@@ -178,10 +188,28 @@ mod tests {
         assert_eq!(text, definitions(|name| format!("password-of-{name}")));
         assert!(!text.contains("password-of"));
         let parsed: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(parsed["users"].as_array().unwrap().len(), 4);
+        assert_eq!(parsed["users"].as_array().unwrap().len(), 5);
         assert_eq!(
             parsed["permissions"][0]["configure"],
             r"^planaria\.member\..+"
         );
+    }
+
+    #[test]
+    fn who_closes_connections_may_nothing_else_and_is_missing_where_nobody_attacks() {
+        let users = |password: fn(&str) -> String| {
+            let parsed: Value = serde_json::from_str(&definitions(password)).unwrap();
+            for kind in ["permissions", "topic_permissions"] {
+                let all = parsed[kind].as_array().unwrap().clone();
+                assert!(all.iter().all(|it| it["user"] != "chaos"), "{kind}");
+            }
+            let all = parsed["users"].as_array().unwrap().clone();
+            let tagged = all.into_iter().filter(|it| it["tags"] == "administrator");
+            let names = tagged.map(|it| it["name"].as_str().unwrap_or_default().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(users(str::to_owned), ["admin", "chaos"]);
+        let adopted = |name: &str| if name == "chaos" { "" } else { name }.to_owned();
+        assert_eq!(users(adopted), ["admin"]);
     }
 }

@@ -17,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Name and length in random bytes of each secret; written as hexadecimal.
-const SECRETS: [(&str, usize); 12] = [
+const SECRETS: [(&str, usize); 13] = [
     ("member_key", 32),
     ("healer_key", 32),
     ("operator_key", 32),
@@ -25,6 +25,7 @@ const SECRETS: [(&str, usize); 12] = [
     ("healer_password", 20),
     ("operator_password", 20),
     ("admin_password", 20),
+    ("chaos_password", 20),
     // 20 and 40 characters, as S3 clients expect of such keys.
     ("storage_access_key", 10),
     ("storage_secret_key", 20),
@@ -143,6 +144,12 @@ impl Secrets {
             "peer_secret": self.get("storage_peer_secret"),
         });
         let login = ("console.login", self.login()?);
+        // In a file and not in the environment, which every inspection of the container shows.
+        let address = format!(
+            "http://chaos:{}@rabbitmq:15672\n",
+            self.get("chaos_password")
+        );
+        let management = ("management.url", address);
         let volumes = [
             ("keys_member", vec![member.clone()]),
             // For the stack in which everyone stands for election; in others this volume is not made.
@@ -164,7 +171,7 @@ impl Secrets {
                 "keys_operator",
                 vec![member.clone(), operator.clone(), login],
             ),
-            ("keys_chaos", vec![member.clone(), operator]),
+            ("keys_chaos", vec![member.clone(), operator, management]),
             (
                 "keys_storage",
                 vec![member, ("storage.json", storage.to_string())],

@@ -6,11 +6,13 @@ use planaria_chaos::engine::EngineError;
 use planaria_chaos::fault::{Dose, Fault, HELPER_IMAGE, Way};
 use planaria_chaos::identity;
 use planaria_chaos::ledger::Ledger;
+use planaria_chaos::management::Management;
 use planaria_chaos::monkey::{self, Monkey, NoAttack, Outfit};
 use planaria_chaos::plan::{self, Order, Trigger};
 use planaria_chaos::target::{Policy, Wish};
 use planaria_monitor::{Settings, ask};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -62,6 +64,9 @@ pub(super) struct Wanted {
     /// The image of helper containers.
     #[arg(long, default_value = HELPER_IMAGE)]
     helper_image: String,
+    /// The file with http://USER:PASSWORD@HOST:15672 of RabbitMQ's management API (amqp-close); else management.url beside OPERATOR_SECRET_FILE.
+    #[arg(long, value_name = "FILE")]
+    management: Option<PathBuf>,
 }
 
 /// Nothing is broken for longer.
@@ -239,6 +244,7 @@ async fn carry_out(settings: &Settings, wanted: Wanted) -> Exit {
         boot: rand::random(),
         ledger,
         helper_image: wanted.helper_image,
+        management: Management::find(wanted.management.as_deref(), settings),
         group: Box::new(move || status.clone()),
         tell: Box::new(|_, _| {}),
     });
@@ -332,7 +338,9 @@ async fn really(monkey: &mut Monkey<bollard::Docker>, order: &Order) -> Exit {
 
 fn refused(error: &NoAttack) -> Exit {
     match error {
-        NoAttack::Engine(EngineError::Gone(_) | EngineError::Refused(_))
+        NoAttack::Engine(
+            EngineError::Gone(_) | EngineError::Refused(_) | EngineError::Management(_),
+        )
         | NoAttack::Declined(_) => Exit::Declined,
         _ => Exit::Unavailable,
     }

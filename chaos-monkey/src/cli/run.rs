@@ -6,6 +6,7 @@ use planaria_chaos::fault::Fault;
 use planaria_chaos::hours::Hours;
 use planaria_chaos::identity;
 use planaria_chaos::ledger::{Attack, Event, Ledger};
+use planaria_chaos::management::Management;
 use planaria_chaos::monkey::{self, Monkey, Outfit, Tell};
 use planaria_chaos::plan::{self, Trigger};
 use planaria_chaos::run::{CALLS_MAX, Call, Schedule};
@@ -251,6 +252,7 @@ async fn prepare(
         boot: rand::random(),
         ledger,
         helper_image: planaria_chaos::fault::HELPER_IMAGE.to_owned(),
+        management: Management::find(None, settings),
         group: Box::new(move || Some((**status.borrow()).clone())),
         tell,
     });

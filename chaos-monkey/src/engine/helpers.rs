@@ -28,7 +28,7 @@ fn host_config(wish: &HelperWish, all: bool) -> HostConfig {
         format!("container:{}", wish.target)
     });
     match wish.needs {
-        Needs::Network | Needs::Engine => HostConfig {
+        Needs::Network | Needs::Engine | Needs::Management => HostConfig {
             network_mode: of_target,
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: Some(["NET_ADMIN", "NET_RAW"].map(str::to_owned).to_vec()),

@@ -8,6 +8,7 @@ pub use helpers::{ATTACK_LABEL, probe};
 use crate::clock;
 use crate::fault::{Needs, Saved};
 use crate::helper::Line;
+use crate::management::ManagementError;
 use crate::target::{Candidate, Life};
 use bollard::Docker;
 use bollard::errors::Error as BollardError;
@@ -19,6 +20,7 @@ use bollard::query_parameters::{
     RestartContainerOptionsBuilder, StopContainerOptionsBuilder, TopOptionsBuilder,
 };
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// No call to the engine takes longer; one that does has failed. Below a second, so that a declined
@@ -71,6 +73,8 @@ pub struct Found {
     pub life: Life,
     /// When its present life began, in the engine's words. Compared for equality only.
     pub started_at: String,
+    /// Its addresses in its networks.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Why the engine did not do it.
@@ -86,6 +90,9 @@ pub enum EngineError {
     /// It did not answer; whether it acted is not known.
     #[error("the engine did not answer within {} ms; look with docker ps", CALL_TIMEOUT.as_millis())]
     Slow,
+    /// What was asked is RabbitMQ's business, and it did not do it; nothing was changed.
+    #[error(transparent)]
+    Management(#[from] ManagementError),
     /// It cannot be reached.
     #[error("the engine cannot be reached: {0}")]
     Away(String),
@@ -192,6 +199,13 @@ impl Engine for Docker {
                 .and_then(|mut labels| labels.remove(crate::target::PROJECT_LABEL)),
             life,
             started_at: state.started_at.unwrap_or_default(),
+            addresses: answer
+                .network_settings
+                .and_then(|it| it.networks)
+                .unwrap_or_default()
+                .into_values()
+                .filter_map(|it| it.ip_address?.parse().ok())
+                .collect(),
         })
     }
 

@@ -2,6 +2,7 @@
 //! (`chaoslib/provider/http.py`, `process.py`).
 
 use super::values::Values;
+use crate::percent;
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::PathBuf;
@@ -123,19 +124,15 @@ fn http(provider: &Value) -> Result<Value, String> {
 }
 
 fn encoded(pairs: &Map<String, Value>) -> String {
-    let escape = |text: &str| -> String {
-        text.bytes()
-            .map(|byte| match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    char::from(byte).to_string()
-                }
-                _ => format!("%{byte:02X}"),
-            })
-            .collect()
-    };
     let each: Vec<String> = pairs
         .iter()
-        .map(|(key, value)| format!("{}={}", escape(key), escape(&plain(value))))
+        .map(|(key, value)| {
+            format!(
+                "{}={}",
+                percent::encode(key),
+                percent::encode(&plain(value))
+            )
+        })
         .collect();
     each.join("&")
 }

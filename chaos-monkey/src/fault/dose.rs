@@ -95,6 +95,11 @@ pub enum Saved {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         found: Option<String>,
     },
+    /// Connections that RabbitMQ closes.
+    Connections {
+        /// By RabbitMQ's own names.
+        names: Vec<String>,
+    },
     /// How much of the processor it may have.
     Limits {
         /// Billionths of a processor; 0: no limit.

@@ -1,9 +1,10 @@
 //! The faults, one file each: how it is done, how it is proven to have taken effect, how it is undone,
 //! and when it counts as healed.
 //!
-//! Three ways: a call to the engine; a helper container in the target's network namespace; one in its
+//! Four ways: a call to the engine; one to RabbitMQ; a helper container in the target's network namespace; one in its
 //! process namespace (see [`crate::helper`], and [`helper`] for this side of it).
 
+mod amqp_close;
 mod bit_rot;
 mod broker_kill;
 mod broker_pause;
@@ -44,6 +45,7 @@ pub use undo::{Undo, Undone};
 
 use crate::engine::{Engine, EngineError, Found};
 use crate::ledger::Attack;
+use crate::management::Known;
 use crate::target::{Life, Part};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -107,6 +109,8 @@ pub enum Fault {
     BitRot,
     /// A disk is busy.
     Io,
+    /// Connections to the broker are closed.
+    AmqpClose,
 }
 
 /// What a fault is done with.
@@ -115,6 +119,8 @@ pub enum Fault {
 pub enum Needs {
     /// Calls to the engine.
     Engine,
+    /// Calls to RabbitMQ's management API.
+    Management,
     /// A helper in the target's network namespace.
     Network,
     /// A helper in the target's process namespace.
@@ -144,7 +150,7 @@ pub struct About {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Kill,
         Self::Term,
         Self::Stop,
@@ -172,6 +178,7 @@ impl Fault {
         Self::Descriptors,
         Self::BitRot,
         Self::Io,
+        Self::AmqpClose,
     ];
 
     /// What a person should know.
@@ -205,6 +212,7 @@ impl Fault {
             Self::Descriptors => &descriptors::ABOUT,
             Self::BitRot => &bit_rot::ABOUT,
             Self::Io => &io::ABOUT,
+            Self::AmqpClose => &amqp_close::ABOUT,
         }
     }
 
@@ -240,6 +248,7 @@ impl Fault {
         engine: &E,
         before: &Found,
         image: &str,
+        management: &Known,
     ) -> Result<Option<Saved>, EngineError> {
         match self.about().undo {
             Undo::Reconnect => disconnect::prepare(engine, before).await,
@@ -248,6 +257,7 @@ impl Fault {
                 image: image.to_owned(),
                 found: None,
             })),
+            Undo::Nothing => amqp_close::prepare(management, before).await,
             Undo::Start | Undo::Unpause | Undo::Continue => Ok(None),
         }
     }
@@ -283,7 +293,12 @@ impl Fault {
     ///
     /// # Errors
     /// Where the engine did not do it; after [`EngineError::Slow`] it may have.
-    pub async fn inject<E: Engine>(self, engine: &E, attack: &Attack) -> Result<(), EngineError> {
+    pub async fn inject<E: Engine>(
+        self,
+        engine: &E,
+        management: &Known,
+        attack: &Attack,
+    ) -> Result<(), EngineError> {
         let id = attack.container.as_str();
         match self {
             Self::Kill | Self::BrokerKill => kill::inject(engine, id).await,
@@ -295,6 +310,7 @@ impl Fault {
             Self::Hang => hang::inject(engine, id).await,
             Self::Disconnect => disconnect::inject(engine, attack).await,
             Self::Cpu => cpu::inject(engine, attack).await,
+            Self::AmqpClose => amqp_close::inject(management, attack).await,
             _ => helper::begin(engine, attack).await,
         }
     }
@@ -306,6 +322,7 @@ impl Fault {
     pub async fn took<E: Engine>(
         self,
         engine: &E,
+        management: &Known,
         attack: &Attack,
         before: &Found,
     ) -> Result<bool, EngineError> {
@@ -320,6 +337,7 @@ impl Fault {
             Self::Hang => hang::took(engine, before).await,
             Self::Disconnect => disconnect::is_off(engine, attack).await,
             Self::Cpu => cpu::took(engine, attack).await,
+            Self::AmqpClose => amqp_close::took(management, attack).await,
             Self::Oom => {
                 Ok(oom::took(engine, before).await? || helper::took(engine, attack).await?)
             }
@@ -334,9 +352,13 @@ impl Fault {
     pub async fn progress<E: Engine>(
         self,
         engine: &E,
+        management: &Known,
         attack: &Attack,
         before: &Found,
     ) -> Result<Progress, EngineError> {
+        if self == Self::AmqpClose {
+            return amqp_close::progress(engine, management, attack, before).await;
+        }
         let now = engine.inspect(&before.id).await?;
         let same_life = now.started_at == before.started_at && now.life != Life::Down;
         match self.about().undo {

@@ -20,6 +20,8 @@ pub enum Undo {
     Reconnect,
     /// Its limits as they were.
     Limits,
+    /// Nothing is left of it when it is done.
+    Nothing,
     /// The helper container undoes it, or another one in its place.
     Helper,
 }

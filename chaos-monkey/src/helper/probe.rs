@@ -160,6 +160,7 @@ impl Probe {
             ),
             _ => Ok(match about.needs {
                 Needs::Engine => "the engine",
+                Needs::Management => "RabbitMQ's management API",
                 Needs::Network | Needs::Processes => "a helper in the process namespace",
             }),
         }

@@ -6,6 +6,7 @@ use crate::dice::Dice;
 use crate::engine::Engine;
 use crate::fault::{Dose, Fault};
 use crate::ledger::Ledger;
+use crate::management::ManagementError;
 use crate::monkey::{Monkey, NoAttack, Outfit};
 use crate::plan::{Order, Trigger};
 use crate::target::{Part, Policy, Selector, Wish};
@@ -136,6 +137,7 @@ impl Attacker {
             boot: rand::random(),
             ledger: Ledger::open(&options.folder)?,
             helper_image: options.image.clone(),
+            management: Err(ManagementError::Unknown),
             group: Box::new(move || told.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             tell: Box::new(|_, _| {}),
         });

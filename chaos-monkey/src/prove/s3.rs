@@ -1,7 +1,7 @@
 //! A small S3 client of our own: Signature V4, no retries, and it says whether an unanswered request may
 //! have been carried out. Ready-made clients retry and hide exactly that.
 
-use crate::clock;
+use crate::{clock, percent};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -186,25 +186,9 @@ fn silence(error: &ureq::Error) -> Silence {
 fn query(pairs: &[(&str, String)]) -> String {
     let each: Vec<String> = pairs
         .iter()
-        .map(|(name, value)| format!("{name}={}", escape(value)))
+        .map(|(name, value)| format!("{name}={}", percent::encode(value)))
         .collect();
     each.join("&")
-}
-
-/// Percent-escapes what S3 wants escaped in a query.
-fn escape(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
 }
 
 /// The `Authorization` of Signature V4; `now` as `20261121T130510Z`.

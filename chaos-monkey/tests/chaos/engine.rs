@@ -128,6 +128,7 @@ impl Engine for Fake {
             project: Some("planaria".to_owned()),
             life: it.life,
             started_at: format!("life {}", it.lives),
+            addresses: Vec::new(),
         })
     }
 

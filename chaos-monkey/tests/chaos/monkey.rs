@@ -35,6 +35,7 @@ fn monkey(engine: &Fake, dir: &Path, seed: u64) -> Monkey<Fake> {
         boot: 1,
         ledger: Ledger::open(dir).unwrap(),
         helper_image: planaria_chaos::fault::HELPER_IMAGE.to_owned(),
+        management: Err(planaria_chaos::management::ManagementError::Unknown),
         group: Box::new(|| None),
         tell: Box::new(|_, _| {}),
     })

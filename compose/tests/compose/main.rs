@@ -151,6 +151,7 @@ fn secrets_are_made_once_and_only_for_their_owner() {
     for name in [
         "volumes/keys_healer/healer.key",
         "volumes/keys_storage/storage.json",
+        "volumes/keys_chaos/management.url",
         "healer.env",
     ] {
         assert!(
@@ -164,6 +165,11 @@ fn secrets_are_made_once_and_only_for_their_owner() {
             .any(|name| name.starts_with("volumes/keys_member/healer")),
         "orders are the healers'"
     );
+    let closers = names
+        .iter()
+        .filter(|name| name.ends_with("management.url"))
+        .count();
+    assert_eq!(closers, 1, "connections are closed by the monkey alone");
 
     // A secret that a later version needs is added; the others stay.
     let text = fs::read_to_string(root.join("secrets.json")).unwrap();
