@@ -1,7 +1,7 @@
 //! One attack from its first line in the ledger to its end: write, do, prove, watch, undo.
 
 use crate::engine::{Engine, EngineError, Found};
-use crate::fault::{Progress, Undo, Undone};
+use crate::fault::{Looked, Progress, Saved, Undo, Undone};
 use crate::ledger::{Attack, Event, Ledger};
 use crate::management::Known;
 use crate::monkey::{Stop, Tell};
@@ -107,11 +107,19 @@ impl<E: Engine> Errand<E> {
         self.watch(begun).await
     }
 
-    /// What is needed to undo it and can only be seen from inside stands in the ledger before it is done, too.
+    /// What is needed to undo it and takes a look of its own stands in the ledger before it is done, too.
     async fn look(&mut self) -> Result<(), String> {
         let found = self.attack.fault.look(&self.engine, &self.attack).await;
-        let Some(saved) = found.map_err(|error| error.to_string())? else {
-            return Ok(());
+        let saved = match found.map_err(|error| error.to_string())? {
+            None => return Ok(()),
+            Some(Looked::Line(saved)) => saved,
+            Some(Looked::File(text)) => {
+                let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                let kept = ledger.keep(&self.attack.id, &text);
+                Saved::Removed {
+                    file: kept.map_err(|error| error.to_string())?,
+                }
+            }
         };
         self.attack.saved = Some(saved.clone());
         if self.note(&Event::Found { saved }) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The version of the lines that is written, and the only one that is read.
@@ -186,11 +187,46 @@ impl Ledger {
         }
     }
 
-    /// Writes a line and waits until it is on disk.
+    /// Keeps what is needed to undo an attack and has no room in a line, until the attack has ended; where it is.
+    ///
+    /// # Errors
+    /// Where it is not on disk, or there is no folder to keep it in: the attack must not be done then.
+    pub fn keep(&self, id: &str, text: &str) -> Result<PathBuf, LedgerError> {
+        let fail = |path: PathBuf, source| LedgerError {
+            path,
+            doing: "written",
+            source,
+        };
+        let Some((path, _)) = &self.file else {
+            let source =
+                io::Error::other("STATE_DIR is not set, so nothing could be undone from it");
+            return Err(fail(kept(Path::new(""), id), source));
+        };
+        let file = kept(path, id);
+        let written = || {
+            let mut options = OpenOptions::new();
+            let mut open = options
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&file)?;
+            open.write_all(text.as_bytes())?;
+            open.sync_all()?;
+            // Its name too.
+            File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        match written() {
+            Ok(()) => Ok(file),
+            Err(source) => Err(fail(file, source)),
+        }
+    }
+
+    /// Writes a line and waits until it is on disk. What was kept for the attack goes with its end.
     ///
     /// # Errors
     /// Where it is not: the attack must not be done then.
     pub fn write(&mut self, id: &str, event: Event) -> Result<(), LedgerError> {
+        let closes = event.closes();
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };
@@ -222,7 +258,12 @@ impl Ledger {
             path: path.clone(),
             doing: "written",
             source,
-        })
+        })?;
+        if closes {
+            // Most attacks keep nothing.
+            drop(std::fs::remove_file(kept(path, id)));
+        }
+        Ok(())
     }
 
     /// Cuts the ledger to the newest [`ATTACKS_KEPT`] attacks. Only for the one monkey that runs.
@@ -263,6 +304,11 @@ impl Ledger {
         self.file = Some((path, file));
         Ok(())
     }
+}
+
+/// Where something is kept beside the ledger.
+fn kept(ledger: &Path, id: &str) -> PathBuf {
+    ledger.with_file_name(format!("chaos-kept-{id}.json"))
 }
 
 fn replace(path: &Path, beside: &Path, text: &[u8]) -> io::Result<File> {
@@ -426,6 +472,24 @@ pub(crate) mod tests {
         let stories = read(dir.path()).unwrap();
         assert_eq!(stories[0].attack.saved, Some(saved));
         assert!(!stories[0].injected && stories[0].undo().is_some());
+    }
+
+    #[test]
+    fn what_is_kept_is_the_owners_and_goes_with_the_attack() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        intend(&mut ledger, "a");
+        let file = ledger.keep("a", "how it was made").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "how it was made");
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        ledger.write("a", Event::Injected { after_ms: 1 }).unwrap();
+        assert!(file.exists());
+        ledger.write("a", Event::Gone).unwrap();
+        assert!(!file.exists());
+        let error = Ledger::forgetful().keep("a", "x").unwrap_err().to_string();
+        assert!(error.contains("STATE_DIR is not set"), "{error}");
     }
 
     #[test]

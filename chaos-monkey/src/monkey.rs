@@ -507,10 +507,49 @@ fn log_choice(attack: &Attack, choice: &Choice) {
     );
 }
 
+/// Faults to draw from cannot be these.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotDrawn {
+    /// There is none of that name.
+    #[error(transparent)]
+    NoSuchFault(#[from] crate::fault::NoSuchFault),
+    /// It is not left to chance.
+    #[error("{0} is never drawn, only done when it is asked for (chaos-monkey attack --fault {0})")]
+    OnlyAskedFor(Fault),
+}
+
 /// Reads `CHAOS_FAULTS`.
 ///
 /// # Errors
-/// Names the first that is none.
-pub fn faults(names: &[String]) -> Result<Vec<Fault>, crate::fault::NoSuchFault> {
-    names.iter().map(|name| name.parse()).collect()
+/// Names the first that is none, or is not drawn.
+pub fn faults(names: &[String]) -> Result<Vec<Fault>, NotDrawn> {
+    let drawn = |name: &String| {
+        let fault: Fault = name.parse()?;
+        if fault.only_asked_for() {
+            return Err(NotDrawn::OnlyAskedFor(fault));
+        }
+        Ok(fault)
+    };
+    names.iter().map(drawn).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_only_asked_for_is_never_drawn() {
+        let read =
+            |names: &[&str]| faults(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(
+            read(&["kill", "bit-rot"]),
+            Ok(vec![Fault::Kill, Fault::BitRot])
+        );
+        assert_eq!(
+            read(&["kill", "rm"]),
+            Err(NotDrawn::OnlyAskedFor(Fault::Rm))
+        );
+        assert!(matches!(read(&["nonsense"]), Err(NotDrawn::NoSuchFault(_))));
+    }
 }

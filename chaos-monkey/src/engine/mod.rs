@@ -17,8 +17,10 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RestartContainerOptionsBuilder, StopContainerOptionsBuilder, TopOptionsBuilder,
+    RemoveContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+    TopOptionsBuilder,
 };
+use planaria_monitor::docker::Specification;
 use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -146,6 +148,12 @@ pub trait Engine: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<HelperLook, EngineError>> + Send;
     /// Removes a helper; fine where there is none.
     fn remove_helper(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Removes it by force. Its volumes stay.
+    fn remove(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// How it was made, so that another one can be made so.
+    fn how_made(&self, id: &str) -> impl Future<Output = Result<String, EngineError>> + Send;
+    /// Makes and starts another one.
+    fn make(&self, name: &str, how: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Freezes all of its processes.
     fn pause(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Thaws them.
@@ -271,6 +279,29 @@ impl Engine for Docker {
 
     async fn remove_helper(&self, name: &str) -> Result<(), EngineError> {
         helpers::remove(self, name).await
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).build();
+        let call = self.remove_container(id, Some(options));
+        bounded(id, START_LIMIT, call).await
+    }
+
+    async fn how_made(&self, id: &str) -> Result<String, EngineError> {
+        let found = self.inspect_container(id, None::<InspectContainerOptions>);
+        let found = bounded(id, CALL_TIMEOUT, found).await?;
+        let refused = |why: String| EngineError::Refused(why);
+        let how = Specification::of(found)
+            .ok_or_else(|| refused("it does not say how this container was made".to_owned()))?;
+        serde_json::to_string(&how).map_err(|error| refused(error.to_string()))
+    }
+
+    async fn make(&self, name: &str, how: &str) -> Result<(), EngineError> {
+        let refused = |why: String| EngineError::Refused(why);
+        let how: Specification =
+            serde_json::from_str(how).map_err(|error| refused(error.to_string()))?;
+        let made = how.make(self, name).await;
+        made.map(drop).map_err(|error| refused(error.to_string()))
     }
 
     async fn pause(&self, id: &str) -> Result<(), EngineError> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// How much of a fault; what is not given has the fault's own default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +100,11 @@ pub enum Saved {
     Connections {
         /// By RabbitMQ's own names.
         names: Vec<String>,
+    },
+    /// How a container was made, in a file beside the ledger: a line has no room for it.
+    Removed {
+        /// Which; only its owner reads it, for the container's environment is in it.
+        file: PathBuf,
     },
     /// How much of the processor it may have.
     Limits {

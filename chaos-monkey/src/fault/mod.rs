@@ -32,6 +32,7 @@ mod rate;
 mod reject;
 mod reorder;
 mod restart;
+mod rm;
 mod stop;
 mod term;
 mod undo;
@@ -111,6 +112,8 @@ pub enum Fault {
     Io,
     /// Connections to the broker are closed.
     AmqpClose,
+    /// `docker rm --force`.
+    Rm,
 }
 
 /// What a fault is done with.
@@ -150,7 +153,7 @@ pub struct About {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Kill,
         Self::Term,
         Self::Stop,
@@ -179,6 +182,7 @@ impl Fault {
         Self::BitRot,
         Self::Io,
         Self::AmqpClose,
+        Self::Rm,
     ];
 
     /// What a person should know.
@@ -213,6 +217,7 @@ impl Fault {
             Self::BitRot => &bit_rot::ABOUT,
             Self::Io => &io::ABOUT,
             Self::AmqpClose => &amqp_close::ABOUT,
+            Self::Rm => &rm::ABOUT,
         }
     }
 
@@ -257,18 +262,26 @@ impl Fault {
                 image: image.to_owned(),
                 found: None,
             })),
+            // How it was made is asked right before.
+            Undo::Recreate => Ok(None),
             Undo::Nothing => amqp_close::prepare(management, before).await,
             Undo::Start | Undo::Unpause | Undo::Continue => Ok(None),
         }
     }
 
-    /// What is needed to undo it can be seen from inside the target only, so somebody looks before it is done.
+    /// What is needed to undo it can be seen from inside the target only, so a helper looks before it is done.
     #[must_use]
     pub fn looks_first(self) -> bool {
         self == Self::BitRot
     }
 
-    /// Looks, where it looks first; what was found must be written down before it is done.
+    /// It is done only when somebody asks for it by its name; never drawn.
+    #[must_use]
+    pub fn only_asked_for(self) -> bool {
+        self == Self::Rm
+    }
+
+    /// Looks for what is needed to undo it and no inspection before tells; it must be written down before it is done.
     ///
     /// # Errors
     /// Where the engine did not answer, or the target cannot be hit so.
@@ -276,17 +289,24 @@ impl Fault {
         self,
         engine: &E,
         attack: &Attack,
-    ) -> Result<Option<Saved>, EngineError> {
-        if !self.looks_first() {
-            return Ok(None);
+    ) -> Result<Option<Looked>, EngineError> {
+        match self {
+            Self::BitRot => {
+                let saved = helper::look(engine, attack).await?;
+                Ok(Some(Looked::Line(saved)))
+            }
+            Self::Rm => {
+                let how = engine.how_made(&attack.container).await?;
+                Ok(Some(Looked::File(how)))
+            }
+            _ => Ok(None),
         }
-        helper::look(engine, attack).await.map(Some)
     }
 
     /// It is done to one at a time, whoever asks: to all of a group at once nothing would be left.
     #[must_use]
     pub fn spares_the_others(self) -> bool {
-        self == Self::BitRot
+        matches!(self, Self::BitRot | Self::Rm)
     }
 
     /// Does it.
@@ -308,6 +328,7 @@ impl Fault {
             Self::Restart => restart::inject(engine, id).await,
             Self::Pause | Self::BrokerPause => pause::inject(engine, id).await,
             Self::Hang => hang::inject(engine, id).await,
+            Self::Rm => rm::inject(engine, id).await,
             Self::Disconnect => disconnect::inject(engine, attack).await,
             Self::Cpu => cpu::inject(engine, attack).await,
             Self::AmqpClose => amqp_close::inject(management, attack).await,
@@ -335,6 +356,7 @@ impl Fault {
             | Self::Restart => ended(engine, before).await,
             Self::Pause | Self::BrokerPause => pause::took(engine, before).await,
             Self::Hang => hang::took(engine, before).await,
+            Self::Rm => rm::took(engine, &before.id).await,
             Self::Disconnect => disconnect::is_off(engine, attack).await,
             Self::Cpu => cpu::took(engine, attack).await,
             Self::AmqpClose => amqp_close::took(management, attack).await,
@@ -356,8 +378,12 @@ impl Fault {
         attack: &Attack,
         before: &Found,
     ) -> Result<Progress, EngineError> {
-        if self == Self::AmqpClose {
-            return amqp_close::progress(engine, management, attack, before).await;
+        match self {
+            Self::AmqpClose => {
+                return amqp_close::progress(engine, management, attack, before).await;
+            }
+            Self::Rm => return rm::progress(engine, attack).await,
+            _ => {}
         }
         let now = engine.inspect(&before.id).await?;
         let same_life = now.started_at == before.started_at && now.life != Life::Down;
@@ -378,6 +404,15 @@ impl Fault {
             _ => Progress::Out,
         })
     }
+}
+
+/// What a look found, and where there is room for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// In a line of the ledger.
+    Line(Saved),
+    /// In a file beside it.
+    File(String),
 }
 
 /// How far a victim has come back.

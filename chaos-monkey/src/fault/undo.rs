@@ -20,6 +20,8 @@ pub enum Undo {
     Reconnect,
     /// Its limits as they were.
     Limits,
+    /// Made anew, as it was made.
+    Recreate,
     /// Nothing is left of it when it is done.
     Nothing,
     /// The helper container undoes it, or another one in its place.
@@ -43,6 +45,9 @@ impl Undo {
     /// # Errors
     /// Where the engine could not be asked.
     pub async fn run<E: Engine>(self, engine: &E, attack: &Attack) -> Result<Undone, EngineError> {
+        if self == Self::Recreate {
+            return super::rm::undo(engine, attack).await;
+        }
         let id = attack.container.as_str();
         let life = match engine.inspect(id).await {
             Ok(found) => found.life,

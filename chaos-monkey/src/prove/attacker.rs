@@ -52,6 +52,7 @@ impl Whom {
 /// Not `corrupt`: plain HTTP carries no check of its own, so a client's answer may be spoilt on its way.
 /// Not `bit-rot`: a write counts with two copies, and the next attack may take the node that has the other one
 /// before the store has read, found and mended the rotten one: no store promises to live through both.
+/// Not `rm`: it is for somebody to ask for, and no container of the stack has the label that allows it.
 const MENU: &[(u64, Fault, Whom)] = &[
     (6, Fault::Kill, Whom::Anyone),
     (2, Fault::Kill, Whom::WholeStore),
@@ -258,7 +259,7 @@ mod tests {
             let due = |it: &Order| it.faults == [*fault] && it.wish == whom.wish();
             assert!(plan(1).iter().any(due), "{fault} {whom:?}");
             assert!(
-                !fault.spares_the_others(),
+                !fault.spares_the_others() && !fault.only_asked_for(),
                 "{fault} is for a person to ask for"
             );
         }

@@ -1,6 +1,8 @@
 //! What one fault wants of its target, beyond what every fault wants.
 
-use super::{Candidate, Exclusion, Life, Policy, ROLE_LABEL, Scene, Sifted, is_ours, sick};
+use super::{
+    Candidate, Exclusion, Life, Policy, ROLE_LABEL, Scene, Sifted, is_ours, is_true, sick,
+};
 use crate::fault::{Dose, Fault, STORE};
 
 /// Takes those out that are not fit for this fault.
@@ -31,8 +33,19 @@ fn exclusion(
             0 => None,
             count => Some(Exclusion::Group(count)),
         },
+        Fault::Rm => (!is_made_anew(candidate)).then_some(Exclusion::NotMadeAnew),
         _ => None,
     }
+}
+
+/// Whether its labels let a healer make it anew after it was removed.
+fn is_made_anew(candidate: &Candidate) -> bool {
+    let says = |key: &str| candidate.label(key).map(str::trim);
+    says("planaria.recreate").is_some_and(is_true)
+        && says("planaria.enable").is_none_or(is_true)
+        && !says("planaria.hold").is_some_and(is_true)
+        && says("planaria.policy") != Some("no")
+        && says("planaria.action").is_none_or(|action| action == "restart")
 }
 
 /// How many of its group are sick, or do not run for whatever reason; itself too: what rots already must not be

@@ -32,6 +32,8 @@ pub enum Exclusion {
     Group(usize),
     /// Of the containers that heal, no other is well.
     LastHealer,
+    /// No healer would make it anew.
+    NotMadeAnew,
     /// It is no storage node, and nobody said which of its files are meant.
     NoChunks,
 }
@@ -50,6 +52,9 @@ impl fmt::Display for Exclusion {
             Self::Resting(left) => write!(f, "rests {:.0} s more", left.as_secs_f64().ceil()),
             Self::Group(sick) => write!(f, "{sick} of its group sick already"),
             Self::LastHealer => f.write_str("the last healer"),
+            Self::NotMadeAnew => f.write_str(
+                "its labels do not let healers make it anew (planaria.recreate=true, and no hold, policy or action against it)",
+            ),
             Self::NoChunks => f.write_str("keeps no chunks, and no --path says what may rot in it"),
         }
     }

@@ -428,3 +428,41 @@ fn only_one_store_rots_and_none_while_another_is_sick() {
     attacked.under_attack.push("storage-node-3".to_owned());
     assert!(rot(&attacked, None).fit.is_empty());
 }
+
+#[test]
+fn only_what_healers_may_make_anew_is_removed() {
+    let removed = |labels: &[(&str, &str)]| {
+        let mut scene = scene();
+        for candidate in &mut scene.candidates {
+            let more = labels
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            candidate.labels.extend(more);
+        }
+        let wish = Wish::Named("worker-1".to_owned());
+        let mut sifted = sift(&scene, &policy(), &wish, true);
+        let dose = crate::fault::Dose::default();
+        sift_for(
+            &mut sifted,
+            crate::fault::Fault::Rm,
+            &dose,
+            &scene,
+            &policy(),
+        );
+        sifted
+    };
+    let refused = removed(&[]);
+    assert!(refused.fit.is_empty());
+    let why = refused.excluded_text();
+    assert!(why.contains("planaria.recreate=true"), "{why}");
+    let label = ("planaria.recreate", "True");
+    assert_eq!(removed(&[label]).fit.len(), 1);
+    for against in [
+        ("planaria.hold", "true"),
+        ("planaria.policy", "no"),
+        ("planaria.action", "notify"),
+        ("planaria.enable", "false"),
+    ] {
+        assert!(removed(&[label, against]).fit.is_empty(), "{against:?}");
+    }
+}

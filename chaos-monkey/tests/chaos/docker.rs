@@ -290,6 +290,57 @@ fn pause() {
     });
 }
 
+fn is_removed(target: &Target) -> bool {
+    !docker(&["inspect", &target.name]).status.success()
+}
+
+#[test]
+fn rm() {
+    let more = ["--label", "planaria.recreate=true", "--volume", "/books"];
+    let target = Target::start(
+        "rm",
+        &[&more[..], &["--env", "A=1", "--hostname", "shop"]].concat(),
+    );
+    assert!(target.inside("echo kept >/books/page").0);
+    let seen = "{{.Config.Env}} {{.Config.Cmd}} {{.Config.Hostname}} {{.Config.Labels}} {{.HostConfig.Init}}";
+    let (first, made) = (target.inspect("{{.Id}}"), target.inspect(seen));
+    endings("rm", &target, &[], is_removed);
+    assert_ne!(target.inspect("{{.Id}}"), first);
+    assert_eq!(target.inspect(seen), made, "it is as it was");
+    assert_eq!(target.inside("cat /books/page").1.trim(), "kept");
+}
+
+#[test]
+fn what_nobody_would_make_anew_is_not_removed() {
+    let target = Target::start("kept", &[]);
+    let before = target.inspect("{{.Id}} {{.State.StartedAt}}");
+    let mut monkey = Monkey::attack("rm", &target, &[]);
+    assert_eq!(monkey.ended(), Some(75), "declined");
+    assert_eq!(target.inspect("{{.Id}} {{.State.StartedAt}}"), before);
+}
+
+/// Whoever makes it anew heals it; the monkey then has nothing to do.
+#[test]
+fn what_another_made_anew_is_left_to_them() {
+    let target = Target::start("anew", &["--label", "planaria.recreate=true"]);
+    let mut monkey = Monkey::seen("rm", &target, &["--for", LONG], is_removed);
+    let new = [
+        "run",
+        "--detach",
+        "--init",
+        "--name",
+        &target.name,
+        image(),
+        "sleep",
+        "599",
+    ];
+    assert!(docker(&new).status.success());
+    assert_eq!(monkey.ended(), Some(0));
+    assert_eq!(target.inspect("{{.Config.Cmd}}"), "[sleep 599]");
+    let left = std::fs::read_dir(monkey.state.path()).unwrap().count();
+    assert_eq!(left, 1, "the ledger alone is left");
+}
+
 #[test]
 fn restart() {
     let target = Target::start("restart", &[]);

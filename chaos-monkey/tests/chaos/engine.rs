@@ -109,7 +109,11 @@ impl Engine for Fake {
             id: name.clone(),
             name: name.clone(),
             image: "planaria/worker".to_owned(),
-            labels: [(PROJECT_LABEL.to_owned(), "planaria".to_owned())].into(),
+            labels: [
+                (PROJECT_LABEL.to_owned(), "planaria".to_owned()),
+                ("planaria.recreate".to_owned(), "true".to_owned()),
+            ]
+            .into(),
             life: it.life,
             age: None,
         };
@@ -237,6 +241,26 @@ impl Engine for Fake {
         if self.helpers.lock().unwrap().remove(name).is_some() {
             self.calls.lock().unwrap().push(format!("remove {name}"));
         }
+        Ok(())
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), EngineError> {
+        self.change(id, "remove", |_| {})?;
+        if !self.deaf {
+            self.boxes.lock().unwrap().remove(id);
+        }
+        Ok(())
+    }
+
+    async fn how_made(&self, id: &str) -> Result<String, EngineError> {
+        Ok(format!("as {id} was made"))
+    }
+
+    async fn make(&self, name: &str, how: &str) -> Result<(), EngineError> {
+        assert_eq!(how, format!("as {name} was made"));
+        self.calls.lock().unwrap().push(format!("make {name}"));
+        let new = Self::with(&[name]).boxes.lock().unwrap()[name].clone();
+        self.boxes.lock().unwrap().insert(name.to_owned(), new);
         Ok(())
     }
 

@@ -432,3 +432,26 @@ async fn what_is_needed_to_undo_rot_is_written_down_before_anything_rots() {
     );
     assert!(matches!(story.end, Some(Event::Reverted { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_and_nobody_made_anew_is_made_anew_by_the_monkey() {
+    let world = World::new(three(), false);
+    let attack = world.attack(Fault::Rm, "worker-1").await.unwrap();
+    world
+        .until("removed", |world| world.stories()[0].injected)
+        .await;
+    let kept = |world: &World| {
+        let name = format!("chaos-kept-{}.json", attack.id);
+        world.dir.path().join(name).exists()
+    };
+    assert!(kept(&world), "how it was made is on disk while it is gone");
+    world
+        .until("undone", |world| world.stories()[0].end.is_some())
+        .await;
+    assert!(!kept(&world));
+    let (engine, stories) = world.end().await;
+    assert_eq!(engine.calls(), ["remove worker-1", "make worker-1"]);
+    assert!(
+        matches!(&stories[0].end, Some(Event::Reverted { why }) if why == "nobody healed it in time")
+    );
+}

@@ -10,6 +10,7 @@ mod translate;
 
 pub(crate) use calls::Calls;
 pub(crate) use events::watch;
+pub use recreate::Specification;
 pub(crate) use translate::nanoseconds;
 
 use bollard::Docker;

@@ -3,6 +3,7 @@
 use super::Calls;
 use super::calls::{mismatch, within};
 use super::translate;
+use bollard::Docker;
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig,
     MountPoint, NetworkConnectRequest, NetworkingConfig,
@@ -13,6 +14,7 @@ use bollard::query_parameters::{
 use planaria_core::engine::{EngineError, EngineReply, Expectation};
 use planaria_core::id::ContainerId;
 use planaria_core::time::Instant;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,9 +27,9 @@ const LABEL: &str = "planaria.recreate";
 /// The engine's answer where the name is taken.
 const CONFLICT: u16 = 409;
 
-/// How a container was made.
-#[derive(Clone, Debug)]
-struct Specification {
+/// How a container was made. Its environment is in it, and with that its secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Specification {
     body: ContainerCreateBody,
     /// The engine takes one network with the creation; these are connected before the start.
     further: Vec<(String, EndpointSettings)>,
@@ -55,7 +57,7 @@ impl Specifications {
             Some(at) => drop(all.remove(at)),
             None => {}
         }
-        if let Some(specification) = specification(found.clone()) {
+        if let Some(specification) = Specification::of(found.clone()) {
             all.push_back((id, specification));
         }
         if all.len() > REMEMBERED_MAX {
@@ -91,41 +93,81 @@ fn shares_network(host: Option<&HostConfig>) -> bool {
         .is_some_and(|mode| mode.starts_with("container:"))
 }
 
-/// From the engine's account of a container to an order for one like it.
-fn specification(found: ContainerInspectResponse) -> Option<Specification> {
-    let id = found.id?;
-    let short = id.get(..SHORT_ID).unwrap_or(&id);
-    let config = found.config?;
-    let mut host = found.host_config?;
-    keep_volumes(&mut host, found.mounts.unwrap_or_default());
-    let shares = shares_network(Some(&host));
-    let mut networks: Vec<(String, EndpointSettings)> = found
-        .network_settings
-        .and_then(|settings| settings.networks)
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|_| !shares)
-        .map(|(name, endpoint)| (name, as_asked(endpoint, short)))
-        .collect();
-    // The one that the mode names comes first; the others in a stable order.
-    let mode = host.network_mode.clone().unwrap_or_default();
-    networks.sort_by(|one, other| (one.0 != mode, &one.0).cmp(&(other.0 != mode, &other.0)));
-    let further = networks.split_off(networks.len().min(1));
-    let networking = NetworkingConfig {
-        endpoints_config: Some(networks.into_iter().collect::<HashMap<_, _>>()),
-    };
-    let mut body = body(config, host);
-    // Names that the engine gave are given anew; what shares a network has that one's name and ports.
-    if shares || body.hostname.as_deref() == Some(short) {
-        body.hostname = None;
+impl Specification {
+    /// From the engine's account of a container, while it runs, to an order for one like it.
+    #[must_use]
+    pub fn of(found: ContainerInspectResponse) -> Option<Self> {
+        let id = found.id?;
+        let short = id.get(..SHORT_ID).unwrap_or(&id);
+        let config = found.config?;
+        let mut host = found.host_config?;
+        keep_volumes(&mut host, found.mounts.unwrap_or_default());
+        let shares = shares_network(Some(&host));
+        let mut networks: Vec<(String, EndpointSettings)> = found
+            .network_settings
+            .and_then(|settings| settings.networks)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|_| !shares)
+            .map(|(name, endpoint)| (name, as_asked(endpoint, short)))
+            .collect();
+        // The one that the mode names comes first; the others in a stable order.
+        let mode = host.network_mode.clone().unwrap_or_default();
+        networks.sort_by(|one, other| (one.0 != mode, &one.0).cmp(&(other.0 != mode, &other.0)));
+        let further = networks.split_off(networks.len().min(1));
+        let networking = NetworkingConfig {
+            endpoints_config: Some(networks.into_iter().collect::<HashMap<_, _>>()),
+        };
+        let mut body = body(config, host);
+        // Names that the engine gave are given anew; what shares a network has that one's name and ports.
+        if shares || body.hostname.as_deref() == Some(short) {
+            body.hostname = None;
+        }
+        if shares {
+            body.domainname = None;
+            body.exposed_ports = None;
+        } else {
+            body.networking_config = Some(networking);
+        }
+        Some(Specification { body, further })
     }
-    if shares {
-        body.domainname = None;
-        body.exposed_ports = None;
-    } else {
-        body.networking_config = Some(networking);
+
+    /// Creates, connects, starts; what does not start is removed again.
+    ///
+    /// # Errors
+    /// What the engine said; [`EngineError::Stale`] where the name is taken.
+    pub async fn make(self, docker: &Docker, name: &str) -> Result<ContainerId, EngineError> {
+        let Self { body, further } = self;
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        let made = within(docker.create_container(Some(options), body)).await;
+        let new = made.map_err(|error| match error {
+            // Somebody brought it back already: that is a person's will.
+            EngineError::Refused {
+                status: CONFLICT, ..
+            } => EngineError::Stale {
+                found: format!("a new {name}"),
+            },
+            other => other,
+        })?;
+        let new = ContainerId(new.id);
+        let started = async {
+            for (network, endpoint) in further {
+                let request = NetworkConnectRequest {
+                    container: new.as_str().to_owned(),
+                    endpoint_config: Some(endpoint),
+                };
+                within(docker.connect_network(&network, request)).await?;
+            }
+            within(docker.start_container(new.as_str(), None)).await
+        };
+        if let Err(error) = started.await {
+            let remove = RemoveContainerOptionsBuilder::new().force(true).build();
+            let removing = docker.remove_container(new.as_str(), Some(remove));
+            let _ = within(removing).await;
+            return Err(error);
+        }
+        Ok(new)
     }
-    Some(Specification { body, further })
 }
 
 /// What was asked for when it was attached, without what the engine gave.
@@ -222,7 +264,7 @@ impl Calls {
         if old {
             self.rename(id, &aside).await?;
         }
-        let made = self.create(name, specification).await;
+        let made = specification.make(self.docker(), name).await;
         match made {
             Ok(new) => {
                 if old {
@@ -257,44 +299,6 @@ impl Calls {
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<(), EngineError> {
         let options = RenameContainerOptionsBuilder::new().name(name).build();
         within(self.docker().rename_container(id.as_str(), options)).await
-    }
-
-    /// Creates, connects, starts; what does not start is removed again.
-    async fn create(
-        &self,
-        name: &str,
-        specification: Specification,
-    ) -> Result<ContainerId, EngineError> {
-        let Specification { body, further } = specification;
-        let options = CreateContainerOptionsBuilder::new().name(name).build();
-        let made = within(self.docker().create_container(Some(options), body)).await;
-        let new = made.map_err(|error| match error {
-            // Somebody brought it back already: that is a person's will.
-            EngineError::Refused {
-                status: CONFLICT, ..
-            } => EngineError::Stale {
-                found: format!("a new {name}"),
-            },
-            other => other,
-        })?;
-        let new = ContainerId(new.id);
-        let started = async {
-            for (network, endpoint) in further {
-                let request = NetworkConnectRequest {
-                    container: new.as_str().to_owned(),
-                    endpoint_config: Some(endpoint),
-                };
-                within(self.docker().connect_network(&network, request)).await?;
-            }
-            within(self.docker().start_container(new.as_str(), None)).await
-        };
-        if let Err(error) = started.await {
-            let remove = RemoveContainerOptionsBuilder::new().force(true).build();
-            let removing = self.docker().remove_container(new.as_str(), Some(remove));
-            let _ = within(removing).await;
-            return Err(error);
-        }
-        Ok(new)
     }
 }
 
@@ -337,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_new_one_is_as_the_old_one_was_asked_for() {
-        let made = specification(inspected("front", "0123456789ab")).unwrap();
+        let made = Specification::of(inspected("front", "0123456789ab")).unwrap();
         let body = made.body;
         assert_eq!(body.hostname, None, "the engine gave it");
         assert_eq!(body.image.as_deref(), Some("shop:7"));
@@ -359,8 +363,15 @@ mod tests {
     }
 
     #[test]
+    fn a_specification_survives_being_written_down() {
+        let made = Specification::of(inspected("front", "shop")).unwrap();
+        let text = serde_json::to_string(&made).unwrap();
+        assert_eq!(serde_json::from_str::<Specification>(&text).unwrap(), made);
+    }
+
+    #[test]
     fn what_shares_a_network_has_neither_name_nor_port_of_its_own() {
-        let made = specification(inspected("container:abc", "vpn")).unwrap();
+        let made = Specification::of(inspected("container:abc", "vpn")).unwrap();
         assert_eq!(made.body.hostname, None);
         assert_eq!(made.body.exposed_ports, None);
         assert!(made.body.networking_config.is_none());
