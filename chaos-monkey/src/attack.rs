@@ -110,7 +110,12 @@ impl<E: Engine> Errand<E> {
     /// What is needed to undo it and takes a look of its own stands in the ledger before it is done, too.
     async fn look(&mut self) -> Result<(), String> {
         let found = self.attack.fault.look(&self.engine, &self.attack).await;
-        let saved = match found.map_err(|error| error.to_string())? {
+        let found = found.map_err(|error| match error {
+            // A helper that could not look says why.
+            EngineError::Refused(why) => why,
+            other => other.to_string(),
+        });
+        let saved = match found? {
             None => return Ok(()),
             Some(Looked::Line(saved)) => saved,
             Some(Looked::File(text)) => {

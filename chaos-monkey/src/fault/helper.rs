@@ -172,7 +172,9 @@ pub(super) async fn end<E: Engine>(
     };
     let in_order = first.as_ref().is_some_and(|look| look.exit == Some(0));
     let runs = !matches!(life, Life::Down | Life::Restarting);
-    if !in_order && runs {
+    // Where the look found nothing, nothing was begun.
+    let begun = !attack.fault.looks_first() || found(attack).is_some();
+    if !in_order && runs && begun {
         take_back(engine, attack, first.as_ref()).await?;
     } else if !in_order && found(attack).is_some() {
         // Nobody can look into it now, and what is on its disk outlives it.
