@@ -37,6 +37,12 @@ pub(crate) fn container() -> Option<ContainerId> {
     })
 }
 
+/// Which boot of the host this is; it is new with each (`random(4)`).
+pub(crate) fn host_boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 /// The engine mounts `…/containers/<id>/hostname` (and two more) into each container.
 fn container_in(mounts: &str) -> Option<ContainerId> {
     mounts

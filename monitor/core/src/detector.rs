@@ -324,10 +324,12 @@ impl Detector {
             .is_some_and(|peer| peer.heard.is_some_and(|at| at > since) && !peer.over())
     }
 
-    /// Another healer than `own` is heard: were `own` to end, somebody would bring it back.
-    pub(crate) fn hears_a_healer_besides(&self, own: &MemberName) -> bool {
+    /// Another healer of this host than `own` is heard: were `own` to end, somebody would bring it back.
+    pub(crate) fn hears_a_healer_besides(&self, own: &MemberName, host: Option<&HostId>) -> bool {
         let mut others = self.members.iter().filter(|(name, _)| *name != own);
-        others.any(|(_, peer)| peer.beat.healer && peer.state == MemberState::Alive)
+        others.any(|(_, peer)| {
+            peer.beat.healer && peer.state == MemberState::Alive && peer.beat.host.as_ref() == host
+        })
     }
 
     /// It was heard at least once, by this leader or the one before.

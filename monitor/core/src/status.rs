@@ -100,11 +100,14 @@ pub struct Saved {
     /// Lives that a person declared dead.
     #[serde(default)]
     pub fences: Vec<Fence>,
-    /// When this was written: it tells how long ago that was, unless the host was started anew since. 0: unknown.
+    /// When this was written: it tells how long ago that was, within the same boot of the host.
     #[serde(default)]
     pub at: Instant,
+    /// Which boot that was; `None`: unknown.
+    #[serde(default)]
+    pub host_boot: Option<String>,
     /// The engine's time when this was written (nanoseconds since 1970).
-    #[serde(alias = "engine_seen")]
+    #[serde(rename = "engine_seen")]
     pub engine_time: i64,
     /// The last incidents, newest first, so that people can ask after a restart of the healer.
     #[serde(default)]

@@ -139,6 +139,7 @@ fn node(config: &Config) -> (Node, Flight) {
         identity::container(),
         config.role,
     );
+    core.host_boot = identity::host_boot();
     if let Some(label) = &config.solo.label {
         core.autoheal_label.clone_from(label);
     }

@@ -70,6 +70,25 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
+    /// As `STATE_DIR` had it before holds had versions.
+    const GOLDEN: &str = r#"{"version":1,"term":9,"records":[],"holds":[{"name":"plain-1","left_ms":60000,"reason":"works"}],"fences":[],"engine_seen":5,"incidents":[],"alerts":[]}"#;
+
+    #[test]
+    fn what_an_earlier_release_kept_is_read_and_an_earlier_release_reads_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), GOLDEN).unwrap();
+        let saved = load(folder.path()).unwrap();
+        assert_eq!(
+            (saved.term, saved.engine_time, saved.holds.len()),
+            (9, 5, 1)
+        );
+        let golden: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
+        let ours = serde_json::to_value(&saved).unwrap();
+        for (key, value) in golden.as_object().unwrap() {
+            assert_eq!(ours.get(key), Some(value), "{key}");
+        }
+    }
+
     #[test]
     fn rubbish_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();

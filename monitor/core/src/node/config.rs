@@ -26,6 +26,9 @@ pub struct NodeConfig {
     pub name: MemberName,
     /// Its own container, where it knows it.
     pub container: Option<ContainerId>,
+    /// Which boot of the host it lives in, where it knows that: the core's time goes on within one.
+    #[serde(default)]
+    pub host_boot: Option<String>,
     /// What it can do.
     pub role: Role,
     /// How names compare in the election.
@@ -115,6 +118,7 @@ impl NodeConfig {
             cluster: settings.cluster_name.clone(),
             name,
             container,
+            host_boot: None,
             role,
             order: settings.election_order,
             candidates: settings.election_candidates,

@@ -247,20 +247,36 @@ impl Node {
             };
             let holds = supervisor.holds.unknown_to(now, &told);
             supervisor.adopt_holds(now, &told);
-            let deaths = supervisor.deaths_unknown_to(now, &beat.records);
-            let due = self.told.is_none_or(|at| now >= at + TOLD_EVERY);
-            if due && (holds.is_some() || !deaths.is_empty()) {
-                self.told = Some(now);
-                if let Some(holds) = holds {
-                    self.out.publish("report.holds", Body::Holds(holds));
-                }
-                if !deaths.is_empty() {
-                    self.out.publish("report.records", Body::Records(deaths));
-                }
-            }
+            self.tell_what_it_lacks(now, &beat, holds);
         }
         self.last_beat = Some((now, beat));
         self.greet(now, claim);
+    }
+
+    /// A leader that was away, or could not see how one ended, is told by those who know.
+    fn tell_what_it_lacks(&mut self, now: Instant, beat: &Beat, holds: Option<Holds>) {
+        if self.told.is_some_and(|at| now < at + TOLD_EVERY) {
+            return;
+        }
+        let elsewhere = self
+            .supervisor
+            .as_ref()
+            .is_none_or(|supervisor| self.leads_elsewhere(supervisor));
+        let deaths = match &mut self.supervisor {
+            // Of another host's containers it can make nothing.
+            Some(supervisor) if !elsewhere => supervisor.deaths_unknown_to(now, &beat.records),
+            _ => Vec::new(),
+        };
+        if holds.is_none() && deaths.is_empty() {
+            return;
+        }
+        self.told = Some(now);
+        if let Some(holds) = holds {
+            self.out.publish("report.holds", Body::Holds(holds));
+        }
+        if !deaths.is_empty() {
+            self.out.publish("report.records", Body::Records(deaths));
+        }
     }
 
     /// A new leader hears everyone at once rather than within an interval.

@@ -109,10 +109,10 @@ impl Node {
         let election = Election::new(&config, boot, saved.term, now);
         let supervisor = (config.role != Role::Member).then(|| {
             let (held, resumed) = (saved.holds, saved.resumed);
-            let since_boot =
-                (saved.at > Instant(0) && now >= saved.at).then(|| now.since(saved.at));
+            let same_boot = saved.host_boot.is_some() && saved.host_boot == config.host_boot;
+            let away = (same_boot && now >= saved.at).then(|| now.since(saved.at));
             let mut supervisor = Supervisor::new(&config, boot, saved.engine_time, now);
-            supervisor.load(now, &saved.records, &Holds { held, resumed }, since_boot);
+            supervisor.load(now, &saved.records, &Holds { held, resumed }, away);
             supervisor
         });
         let broker = if config.role == Role::Solo {
@@ -510,6 +510,7 @@ impl Node {
             resumed: supervisor.holds.resumed(now),
             fences: self.fences.clone(),
             at: now,
+            host_boot: self.config.host_boot.clone(),
             engine_time: supervisor.engine_time(now),
             incidents: self.out.incidents.iter().cloned().collect(),
             alerts: self.out.alerts.iter().cloned().collect(),

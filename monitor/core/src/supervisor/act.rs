@@ -63,7 +63,13 @@ impl Supervisor {
             .as_ref()
             .is_some_and(|ticket| ticket.phase == Phase::Due);
         if due && self.would_end_the_last_healer(now, patient, ears) {
-            patient.ticket = None;
+            let why = patient.ticket.take().map(|ticket| ticket.evidence);
+            let text = format!(
+                "{} should be killed and started ({}), and is left alone: it is this healer, and no other one of this host is heard that would start it; start another healer, or restart it by hand",
+                patient.info.name,
+                why.unwrap_or_default()
+            );
+            patient.alert_once(Severity::High, "last_healer", text, out);
             patient.wake_at(now + ALONE_LOOK);
         } else if due {
             self.try_order(now, patient, &care, out);
@@ -85,7 +91,7 @@ impl Supervisor {
         patient.ticket.as_ref().is_some_and(kills)
             && !ordered
             && self.is_own(&patient.info)
-            && !ears.hears_a_healer_besides(&self.config.name)
+            && !ears.hears_a_healer_besides(&self.config.name, self.host.as_ref())
     }
 
     fn look(&mut self, now: Instant, patient: &mut Patient, out: &mut Out) {

@@ -4,7 +4,7 @@
 //! A `stop` looks like a person's, so nobody heals it; the monkey starts its victim again. Where it was killed
 //! meanwhile and does not come back, what it published is the copy of its ledger that is left.
 
-use super::{Exit, Supervisor};
+use super::{Exit, Patient, Supervisor};
 use crate::id::{ContainerId, MemberName};
 use crate::message::{AttackStage, AttackTold, RestartReason};
 use crate::out::Out;
@@ -17,6 +17,8 @@ const ATTACKS_MAX: usize = 64;
 const ABOUT: Duration = Duration::from_secs(600);
 /// The monkey takes back what it did, or its next start does; for so much longer it is left to them.
 const LEFT_TO_THE_MONKEY: Duration = Duration::from_secs(15);
+/// A stop that the engine has not confirmed yet is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// No attack lasts longer.
 const LASTS_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The fault that is undone here, in the monkey's word.
@@ -37,10 +39,14 @@ pub(super) struct Attacked {
 impl Supervisor {
     /// The chaos monkey says what became of an attack.
     pub(crate) fn attacked(&mut self, now: Instant, told: &AttackTold) {
-        self.attacks.retain(|attack| now.since(attack.at) < ABOUT);
+        self.attacks
+            .retain(|attack| now.since(attack.at) < ABOUT || attack.undo_at.is_some());
         let known = self.attacks.iter().position(|attack| attack.id == told.id);
         let under_way = matches!(told.stage, AttackStage::Begun | AttackStage::Injected);
         match known {
+            Some(known) if told.stage == AttackStage::Failed => {
+                self.attacks.remove(known);
+            }
             Some(known) if !under_way => {
                 if let Some(attack) = self.attacks.get_mut(known) {
                     attack.undo_at = None;
@@ -52,7 +58,7 @@ impl Supervisor {
     }
 
     fn note_attack(&mut self, now: Instant, told: &AttackTold) {
-        let named = |patient: &&super::Patient| {
+        let named = |patient: &&Patient| {
             let member = patient.info.member.as_ref().map(MemberName::as_str);
             patient.care.is_some()
                 && (patient.info.name == told.target || member == Some(told.target.as_str()))
@@ -73,9 +79,18 @@ impl Supervisor {
         });
     }
 
-    /// The attack that an incident is about.
-    pub(super) fn attack_on(&self, now: Instant, id: &ContainerId) -> Option<&str> {
-        let about = |attack: &&Attacked| attack.container == *id && now.since(attack.at) < ABOUT;
+    /// The attack that an incident is about: one on this very life.
+    pub(super) fn attack_on(
+        &self,
+        now: Instant,
+        id: &ContainerId,
+        life: Option<&String>,
+    ) -> Option<&str> {
+        let about = |attack: &&Attacked| {
+            attack.container == *id
+                && now.since(attack.at) < ABOUT
+                && (life.is_none() || life == attack.life.as_ref())
+        };
         let newest = self.attacks.iter().rev().find(about);
         newest.map(|attack| attack.id.as_str())
     }
@@ -98,12 +113,22 @@ impl Supervisor {
             .filter(|attack| attack.undo_at.is_some_and(|at| now >= at))
             .map(|attack| {
                 let due = attack.clone();
-                attack.undo_at = None;
+                // Where it cannot be judged yet it is looked at again.
+                attack.undo_at = Some(now + LOOK_AGAIN);
                 due
             })
             .collect();
         for attack in due {
-            let Some(patient) = self.patients.get_mut(&attack.container) else {
+            let patient = self.patients.get_mut(&attack.container);
+            let judged =
+                |patient: &&mut Patient| !matches!(patient.exit, Some(Exit::StopSeen { .. }));
+            if patient.as_ref().is_none_or(judged) {
+                let same = |known: &&mut Attacked| known.id == attack.id;
+                if let Some(known) = self.attacks.iter_mut().find(same) {
+                    known.undo_at = None;
+                }
+            }
+            let Some(patient) = patient else {
                 continue;
             };
             // The very life that was attacked, and nobody started it since: then the stop was the monkey's.

@@ -152,7 +152,8 @@ impl Holds {
             let said = told.held.iter().chain(&told.resumed);
             let said = said.filter(|hold| hold.name == held.name);
             let lasts = held.until.since(now) > NEARLY_OVER;
-            held.dated && lasts && said.map(|hold| hold.version).max() < Some(held.version)
+            let ours = held.dated && held.version != HoldVersion::default();
+            ours && lasts && said.map(|hold| hold.version).max() < Some(held.version)
         };
         let (resumed, held): (Vec<&Held>, Vec<&Held>) =
             self.0.iter().filter(older).partition(|held| held.resumed);
@@ -192,7 +193,7 @@ impl Holds {
             };
             let until = own.until.max(held.until);
             // Promised under different leaders, both: each person counts on the own time.
-            let both = !own.resumed && !held.resumed && own.version != held.version;
+            let both = !own.resumed && !held.resumed && own.version.boot != held.version.boot;
             if held.version > own.version {
                 *own = held;
                 changed = true;
@@ -215,6 +216,8 @@ impl Holds {
             match after.iter_mut().find(|held| held.name == own.name) {
                 Some(held) if held.version < own.version => *held = own.clone(),
                 Some(_) => {}
+                // A leader of before versions tells of all that there is.
+                None if own.version == HoldVersion::default() => {}
                 None if room => after.push(own.clone()),
                 None => {}
             }

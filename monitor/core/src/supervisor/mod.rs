@@ -484,7 +484,7 @@ impl Supervisor {
         if let Some((key, text)) = note {
             incident.notes.insert(key.to_owned(), text);
         }
-        if let Some(attack) = self.attack_on(now, &patient.info.id) {
+        if let Some(attack) = self.attack_on(now, &patient.info.id, ticket.incarnation.as_ref()) {
             incident
                 .notes
                 .insert("attack".to_owned(), attack.to_owned());

@@ -30,7 +30,8 @@ impl Supervisor {
     fn look_at(&mut self, now: Instant, patient: &mut Patient, info: Container, asked: Instant) {
         let other_life = info.started_at != patient.info.started_at;
         // The stream was away for the end of a life and the beginning of the next.
-        let unheard = other_life && !std::mem::take(&mut patient.start_heard);
+        let start_heard = std::mem::take(&mut patient.start_heard);
+        let unheard = other_life && !start_heard;
         let known = patient.is_dead_for_sure();
         patient.info = info;
         patient.fresh = true;

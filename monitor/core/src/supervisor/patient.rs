@@ -103,6 +103,8 @@ pub(crate) struct Patient {
     pub(crate) exit: Option<Exit>,
     /// `StartedAt` of the life whose death was witnessed before the stream broke, until it is looked at.
     pub(super) died_before_gap: Option<String>,
+    /// How often the leader was told of this death.
+    pub(super) death_told: u8,
     /// `FinishedAt` of the end that was a person's will.
     pub(super) stopped: Option<String>,
     pub(super) running_since: Option<Instant>,
@@ -154,6 +156,7 @@ impl Patient {
             life: Life::default(),
             exit: None,
             died_before_gap: None,
+            death_told: 0,
             stopped: None,
             running_since: None,
             paused_since: None,
@@ -252,6 +255,7 @@ impl Patient {
         self.life.early = false;
         self.exit = None;
         self.died_before_gap = None;
+        self.death_told = 0;
         self.stopped = None;
         self.running_since = Some(now);
         self.due_since = None;

@@ -7,13 +7,15 @@ use crate::message::{
 };
 use crate::sabotage::Sabotage;
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A beat carries at most so many; they are of containers that had something happen to them.
 const RECORDS_MAX: usize = 1000;
 /// An announced signal comes within milliseconds; the next beat announces it again.
 const ANNOUNCED_MAX: Duration = Duration::from_millis(1500);
+/// A leader is told of one death so often.
+const DEATH_TOLD_MAX: u8 = 3;
 /// A force lasts no longer than stop-timeout, hard kill and start together; beyond that it is forgotten.
 const TICKET_MAX: Duration = Duration::from_secs(30);
 
@@ -42,9 +44,10 @@ impl Supervisor {
             .collect()
     }
 
-    /// Deaths of which this healer is a witness, and which a leader that says `told` seems not to know.
+    /// Deaths of which this healer is a witness, and which a leader of this host that says `told` seems not to
+    /// know. Each is told a few times: what it then does not take up it judges otherwise.
     pub(crate) fn deaths_unknown_to(
-        &self,
+        &mut self,
         now: Instant,
         told: &[PatientRecord],
     ) -> Vec<PatientRecord> {
@@ -59,17 +62,23 @@ impl Supervisor {
                 && patient.info.finished_at.is_some()
                 && *died != patient.info.finished_at
         };
-        let unknown: Vec<&ContainerId> = self
+        let unknown: BTreeSet<ContainerId> = self
             .patients
             .values()
             .filter(unknown)
-            .map(|patient| &patient.info.id)
+            .filter(|patient| patient.death_told < DEATH_TOLD_MAX)
+            .map(|patient| patient.info.id.clone())
             .collect();
         if unknown.is_empty() {
             return Vec::new();
         }
         let mut records = self.records(now);
-        records.retain(|record| unknown.contains(&&record.container));
+        records.retain(|record| unknown.contains(&record.container));
+        for record in &records {
+            if let Some(patient) = self.patients.get_mut(&record.container) {
+                patient.death_told += 1;
+            }
+        }
         records
     }
 

@@ -75,3 +75,20 @@ fn a_persons_stop_of_the_next_life_is_a_persons_also_where_the_monkey_is_silent(
     bench.pass(seconds(120));
     assert_eq!(bench.orders(), [""; 0]);
 }
+
+#[test]
+fn an_incident_of_a_later_life_is_not_the_attacks() {
+    let mut bench = Bench::leader(vec![container("plain-1")]);
+    bench.say("chaos_monkey", 40, told("kill", AttackStage::Begun));
+    bench.kill("plain-1");
+    bench.pass(seconds(60));
+    bench.kill("plain-1");
+    bench.pass(seconds(60));
+    let named: Vec<_> = bench
+        .incidents()
+        .iter()
+        .map(|it| it.notes.contains_key("attack"))
+        .collect();
+    assert_eq!(named.iter().filter(|named| **named).count(), 1, "{named:?}");
+    assert_eq!(named.len(), 2);
+}

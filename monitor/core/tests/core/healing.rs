@@ -5,9 +5,11 @@ use planaria_core::effect::Effect;
 use planaria_core::engine::{
     Attachment, ContainerState, EngineCall, EngineError, EventKind, Health, RestartPolicy,
 };
+use planaria_core::id::BootId;
 use planaria_core::input::Input;
-use planaria_core::message::{IncidentOutcome, MemberState, RestartReason};
+use planaria_core::message::{Body, IncidentOutcome, LastWords, MemberState, RestartReason};
 use planaria_core::node::Role;
+use planaria_core::time::Instant;
 
 #[test]
 fn an_unhealthy_one_is_killed_then_started_and_that_is_no_persons_stop() {
@@ -489,15 +491,72 @@ fn counts_are_kept_on_the_volume_and_grow_older_while_nobody_looks() {
         })
         .unwrap();
     assert_eq!(saved.records[0].restarts_ms_ago.len(), 3);
-    // (away for so long by the engine's clock, restarts that still count)
-    for (away, counted) in [(1, true), (120, false)] {
+    // (away for so long by the engine's clock, and by the host's of one boot; restarts that still count)
+    for (away, by_host, counted) in [
+        (1, None, true),
+        (120, None, false),
+        // The engine's clock was set meanwhile.
+        (120, Some(1), true),
+        (1, Some(120), false),
+    ] {
         let mut saved = saved.clone();
         saved.engine_time -= away * 1_000_000_000;
-        let mut next = Bench::with(Role::Healer, Some(saved), |_| {});
+        saved.host_boot = by_host.map(|_| "this".to_owned());
+        // The bench begins there.
+        saved.at = Instant(0) + seconds(1000 - by_host.unwrap_or(0));
+        let mut next = Bench::with(Role::Healer, Some(saved), |config| {
+            config.host_boot = Some("this".to_owned());
+        });
         next.clock_of(&bench);
         next.engine(vec![bench.containers["plain-1"].clone()]);
         next.office();
         next.pass(seconds(2));
-        assert_eq!(!next.last_beat().records.is_empty(), counted, "{away} s");
+        assert_eq!(
+            !next.last_beat().records.is_empty(),
+            counted,
+            "{away} s, {by_host:?} s"
+        );
     }
+}
+
+#[test]
+fn a_leader_alone_does_not_kill_itself_and_says_so() {
+    let mut own = container("healer-2");
+    own.health = Some(Health::Healthy);
+    own.member = Some(name("healer-2"));
+    let mut bench = Bench::leader(vec![own]);
+    bench.edit("healer-2", |c| c.health = Some(Health::Unhealthy));
+    bench.event("healer-2", EventKind::Health(Health::Unhealthy));
+    bench.pass(seconds(60));
+    assert_eq!(bench.orders(), [""; 0]);
+    assert_eq!(bench.alerts("last_healer"), 1);
+}
+
+#[test]
+fn last_words_are_no_evidence_against_a_life_that_began_while_the_stream_was_away() {
+    let mut worker = container("worker-1");
+    worker.member = Some(name("worker-1"));
+    let mut bench = Bench::leader(vec![worker]);
+    bench.voices.insert(name("worker-1"), BootId(5));
+    // A look shows the next life before its `start` is heard.
+    bench.end("worker-1", 1);
+    bench.begin("worker-1");
+    bench.pass(seconds(60));
+    bench.event("worker-1", EventKind::Start);
+    bench.pass(seconds(60));
+    bench.log.clear();
+    let words = LastWords {
+        pulse: "main".into(),
+        late_ms: 5000,
+        reason: "pulse".into(),
+    };
+    bench.say("worker-1", 5, Body::LastWords(words));
+    bench.lose_engine();
+    bench.end("worker-1", 70);
+    bench.begin("worker-1");
+    bench.voices.insert(name("worker-1"), BootId(6));
+    bench.pass(seconds(5));
+    bench.reconnect_engine();
+    bench.pass(seconds(20));
+    assert_eq!(bench.orders(), [""; 0]);
 }

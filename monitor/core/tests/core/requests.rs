@@ -4,7 +4,7 @@ use crate::bench::{Bench, container, name, seconds};
 use planaria_core::effect::Effect;
 use planaria_core::id::{BootId, RequestId};
 use planaria_core::input::Input;
-use planaria_core::message::{Beat, Body, Holds, Outcome, Verb};
+use planaria_core::message::{Beat, Body, HoldVersion, Holds, Outcome, Verb};
 use planaria_core::node::Role;
 
 fn ask(bench: &mut Bench, id: &str, verb: Verb) -> Option<Outcome> {
@@ -229,6 +229,34 @@ fn two_holds_under_two_leaders_are_both_kept() {
     assert_eq!(second.last_beat().holds.len(), 1);
     // Who knew it as short hears that it is longer now.
     assert!(second.last_beat().holds[0].version > first.last_beat().holds[0].version);
+}
+
+#[test]
+fn a_shorter_hold_after_a_resume_is_the_shorter_one_also_for_one_that_was_away() {
+    let mut leader = Bench::leader(vec![container("plain-1")]);
+    assert!(ask(&mut leader, "1", hold_of_all(7200)).unwrap().accepted);
+    leader.pass(seconds(2));
+    let mut away = follower(&leader.last_beat());
+    let told = told_to_one_that_was_away(&mut away).expect("the long one");
+    let resume = Verb::Resume { names: Vec::new() };
+    assert!(ask(&mut leader, "2", resume).unwrap().accepted);
+    assert!(ask(&mut leader, "3", hold_of_all(60)).unwrap().accepted);
+    leader.say("healer-8", 8, Body::Holds(told));
+    leader.pass(seconds(70));
+    assert!(leader.last_beat().holds.is_empty());
+}
+
+#[test]
+fn a_hold_of_a_leader_without_versions_ends_with_its_word() {
+    let mut leader = Bench::leader(vec![container("plain-1")]);
+    assert!(ask(&mut leader, "1", hold_of_all(7200)).unwrap().accepted);
+    leader.pass(seconds(2));
+    let mut beat = leader.last_beat();
+    beat.holds[0].version = HoldVersion::default();
+    let mut follower = follower(&beat);
+    assert_eq!(follower.node.status(follower.now).held.len(), 1);
+    assert_eq!(told_to_one_that_was_away(&mut follower), None);
+    assert!(follower.node.status(follower.now).held.is_empty());
 }
 
 #[test]

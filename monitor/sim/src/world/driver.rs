@@ -111,7 +111,8 @@ impl World {
         }
         let boot = BootId(self.rng.random());
         let seed = self.rng.random();
-        let config = NodeConfig::from_settings(&self.stage.settings, name, Some(id), role);
+        let mut config = NodeConfig::from_settings(&self.stage.settings, name, Some(id), role);
+        config.host_boot = Some("the only one".to_owned());
         #[cfg(feature = "sabotage")]
         let config = NodeConfig {
             sabotage: self.stage.core,
