@@ -18,5 +18,6 @@ mod intent;
 mod outside;
 mod policies;
 mod requests;
+mod rows;
 mod rules;
 mod watch;
