@@ -20,6 +20,7 @@ const FAULTS: [(&str, &[&str]); 2] = [
             "leader-kill",
             "broker-kill",
             "broker-pause",
+            "amqp-close",
         ],
     ),
     (
@@ -38,6 +39,8 @@ const FAULTS: [(&str, &[&str]); 2] = [
             "cpu",
             "memory",
             "descriptors",
+            "io",
+            "bit-rot",
         ],
     ),
 ];

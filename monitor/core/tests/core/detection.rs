@@ -1,9 +1,10 @@
 //! Silence, witnesses, blindness.
 
-use crate::bench::{Bench, container, name, seconds};
+use crate::bench::{Bench, container, millis, name, seconds};
 use planaria_core::effect::Effect;
 use planaria_core::engine::EventKind;
 use planaria_core::id::{BootId, ContainerId};
+use planaria_core::input::Input;
 use planaria_core::message::{Body, Heartbeat, LastWords, MemberState};
 
 fn group(size: u64) -> Bench {
@@ -56,6 +57,29 @@ fn a_silent_one_that_answers_no_probe_is_forced_within_the_bound() {
             ..
         }
     )));
+}
+
+#[test]
+fn an_observer_that_is_late_itself_waits_longer_and_trusts_itself_again_later() {
+    let mut bench = group(4);
+    let health = |bench: &Bench| bench.node.status(bench.now).local_health;
+    assert_eq!(health(&bench), 0);
+    for _ in 0..12 {
+        // Its turn comes when it is long due.
+        bench.now = bench.now + millis(990);
+        bench.feed(Input::Tick);
+    }
+    assert!(health(&bench) > 0);
+    let patient = health(&bench);
+    silence(&mut bench, "worker-1");
+    let settings = planaria_core::settings::Settings::default();
+    let timeout = settings.heartbeat_timeout;
+    bench.pass(timeout);
+    assert!(!bench.said("is silent"), "{:?}", bench.lines());
+    bench.pass(timeout * u32::from(patient) / 4 + seconds(5));
+    assert!(bench.said("is silent"), "{:?}", bench.lines());
+    bench.pass(seconds(300));
+    assert_eq!(health(&bench), 0);
 }
 
 #[test]
