@@ -384,4 +384,57 @@ mod tests {
         let again = broker.connect((0, 1), 0);
         assert_eq!(granted(&consume(&mut broker, again, 1)), Some(again));
     }
+
+    /// Plays a recorded story; says whom the model gives the token after each act.
+    fn play(story: &str) -> Vec<String> {
+        let mut broker = Broker::default();
+        let mut clients: BTreeMap<String, ConnId> = BTreeMap::new();
+        let seeder = broker.connect((0, 0), 0);
+        let mut told = Vec::new();
+        for act in story.split("; ") {
+            let act = act.split(" ->").next().unwrap_or_default();
+            let words: Vec<&str> = act.split(' ').collect();
+            let client = words.get(1).copied().unwrap_or_default();
+            let conn = clients.get(client).copied().unwrap_or_default();
+            let channel = ChannelId(conn);
+            let sent = match words[0] {
+                "consume" => {
+                    let conn = broker.connect((0, 0), 0);
+                    clients.insert(client.to_owned(), conn);
+                    consume(&mut broker, conn, words[2].parse().unwrap())
+                }
+                "seed" => broker.apply(Op::Seed { conn: seeder }),
+                "renew" => broker.apply(Op::Renew { conn, channel }),
+                "close" => broker.apply(Op::Close { conn, channel }),
+                "hangup" => broker.apply(Op::Hangup { conn }),
+                "die" => {
+                    broker.die();
+                    clients.clear();
+                    Vec::new()
+                }
+                "lose" => {
+                    broker.lose_token();
+                    Vec::new()
+                }
+                other => panic!("{other} is no act"),
+            };
+            let by_name = |conn: ConnId| clients.iter().find(|(_, known)| **known == conn);
+            let to = granted(&sent).and_then(by_name);
+            let to = to.map_or(String::new(), |(name, _)| format!(" {name}"));
+            told.push(format!("{act} ->{to}"));
+        }
+        told
+    }
+
+    #[test]
+    fn the_simulated_broker_gives_the_token_to_whom_the_real_one_gave_it() {
+        let recorded = include_str!("../tests/recordings/broker.txt");
+        let mut compared = 0;
+        for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+            let (name, story) = line.split_once(": ").expect("a story, a colon, acts");
+            assert_eq!(play(story).join("; "), story, "{name}");
+            compared += 1;
+        }
+        assert!(compared >= 11, "only {compared} stories are recorded");
+    }
 }

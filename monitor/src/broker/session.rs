@@ -440,7 +440,7 @@ impl Task {
                 }
                 _ => Ok(()),
             },
-            Command::SeedToken => seed(&session.channel).await,
+            Command::SeedToken => seed(&session.connection).await,
             Command::BindHeartbeats => self.bind_heartbeats(session).await,
             Command::UnbindHeartbeats => {
                 if let Some((channel, _)) = session.heartbeats.take() {

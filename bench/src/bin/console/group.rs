@@ -145,6 +145,7 @@ impl Group {
             members: self.members(),
             records: Vec::new(),
             holds: Vec::new(),
+            resumed: Vec::new(),
             tickets: Vec::new(),
             fences: Vec::new(),
             incidents: Vec::new(),
