@@ -174,9 +174,9 @@ pub(super) async fn end<E: Engine>(
     let runs = !matches!(life, Life::Down | Life::Restarting);
     // Where the look found nothing, nothing was begun.
     let begun = !attack.fault.looks_first() || found(attack).is_some();
-    if !in_order && runs && begun {
+    if !in_order && begun && runs {
         take_back(engine, attack, first.as_ref()).await?;
-    } else if !in_order && found(attack).is_some() {
+    } else if !in_order && begun && attack.fault.leaves_files() {
         // Nobody can look into it now, and what is on its disk outlives it.
         return Err(EngineError::Refused(format!(
             "{} does not run, so what was changed in it cannot be taken back yet",

@@ -275,6 +275,12 @@ impl Fault {
         self == Self::BitRot
     }
 
+    /// What it does is on a disk and outlives the target's life: it can be taken back only while the target runs.
+    #[must_use]
+    pub fn leaves_files(self) -> bool {
+        matches!(self, Self::BitRot | Self::DiskFull | Self::Io)
+    }
+
     /// It is done only when somebody asks for it by its name; never drawn.
     #[must_use]
     pub fn only_asked_for(self) -> bool {

@@ -80,7 +80,7 @@ impl Fake {
         .unwrap();
     }
 
-    pub(crate) fn remove(&self, name: &str) {
+    pub(crate) fn forget(&self, name: &str) {
         self.boxes.lock().unwrap().remove(name);
     }
 

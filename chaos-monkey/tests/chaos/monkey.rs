@@ -1,6 +1,8 @@
 //! The loop: calls in, attacks out, everything undone at the end. Time is tokio's paused clock.
 
 use crate::engine::Fake;
+use planaria_chaos::attack::End;
+use planaria_chaos::engine::Engine;
 use planaria_chaos::fault::Fault;
 use planaria_chaos::ledger::{self, Attack, Event, Ledger, Story};
 use planaria_chaos::monkey::{Monkey, NoAttack, Outfit};
@@ -239,7 +241,7 @@ async fn a_victim_that_is_removed_ends_the_attack() {
     world
         .until("injected", |world| world.stories()[0].injected)
         .await;
-    world.engine.remove("worker-1");
+    world.engine.forget("worker-1");
     world
         .until("gone", |world| world.stories()[0].end == Some(Event::Gone))
         .await;
@@ -378,9 +380,7 @@ async fn a_helper_is_ended_and_removed_and_a_killed_one_is_followed_by_another()
     world
         .until("injected", |world| world.stories()[1].injected)
         .await;
-    planaria_chaos::engine::Engine::kill(&world.engine, &helper, "SIGKILL")
-        .await
-        .unwrap();
+    world.engine.kill(&helper, "SIGKILL").await.unwrap();
     world
         .until("cleared", |world| world.stories()[1].end.is_some())
         .await;
@@ -454,4 +454,57 @@ async fn what_was_removed_and_nobody_made_anew_is_made_anew_by_the_monkey() {
     assert!(
         matches!(&stories[0].end, Some(Event::Reverted { why }) if why == "nobody healed it in time")
     );
+}
+
+fn order(fault: Fault, whom: &str) -> planaria_chaos::plan::Order {
+    planaria_chaos::plan::Order {
+        trigger: Trigger::Command,
+        faults: vec![fault],
+        wish: Wish::Named(whom.to_owned()),
+        dose: planaria_chaos::fault::Dose {
+            path: Some("/srv".to_owned()),
+            ..planaria_chaos::fault::Dose::default()
+        },
+        everyone: false,
+    }
+}
+
+async fn injected(dir: &Path) {
+    let is_injected = || {
+        let stories = ledger::read(dir).unwrap();
+        stories.last().is_some_and(|story| story.injected)
+    };
+    while !is_injected() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Its container ends, and takes the helper in its process namespace along.
+async fn stop(engine: &Fake, attack: &Attack) {
+    let helper = format!("planaria-chaos-{}", attack.id);
+    engine.kill(&helper, "SIGKILL").await.unwrap();
+    engine.stop(&attack.target).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_in_a_container_that_does_not_run_stay_open_in_the_ledger() {
+    for (fault, open) in [
+        (Fault::BitRot, true),
+        (Fault::Io, true),
+        (Fault::DiskFull, true),
+        (Fault::Memory, false),
+        (Fault::Loss, false),
+    ] {
+        let (engine, dir) = (three(), tempfile::tempdir().unwrap());
+        let mut monkey = monkey(&engine, dir.path(), 7);
+        let sent = monkey
+            .attack(&order(fault, "worker-1"), Instant::now())
+            .await;
+        injected(dir.path()).await;
+        stop(&engine, &sent.unwrap()).await;
+        let end = monkey.ended().await;
+        assert_eq!(end == End::Open, open, "{fault}: {end:?}");
+        let story = ledger::read(dir.path()).unwrap().remove(0);
+        assert_eq!(story.undo().is_some(), open, "{fault}: {story:?}");
+    }
 }
