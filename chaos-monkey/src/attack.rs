@@ -211,7 +211,6 @@ impl<E: Engine> Errand<E> {
                 Ok(Progress::Running) => running = running.or(Some(ms(begun.elapsed()))),
                 Ok(Progress::Out) => running = None,
                 Err(EngineError::Gone(_)) => {
-                    self.note(&Event::Gone);
                     warn!(
                         event = "attack_target_gone",
                         attack = self.attack.id,
@@ -219,7 +218,8 @@ impl<E: Engine> Errand<E> {
                         "{target} was removed while attack {} was under way",
                         self.attack.id
                     );
-                    return End::Gone;
+                    // Its helper is removed, and what is in a volume is looked for in its successor.
+                    return self.undo("its container was removed").await;
                 }
                 Err(error) => {
                     tracing::debug!(event = "attack_unseen", "cannot look at {target}: {error}");

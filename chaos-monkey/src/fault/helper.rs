@@ -172,12 +172,12 @@ pub(super) async fn end<E: Engine>(
     };
     let in_order = first.as_ref().is_some_and(|look| look.exit == Some(0));
     let runs = !matches!(life, Life::Down | Life::Restarting);
-    // Where the look found nothing, nothing was begun.
-    let begun = !attack.fault.looks_first() || found(attack).is_some();
+    let begun = begun(attack);
     if !in_order && begun && runs {
         take_back(engine, attack, first.as_ref()).await?;
     } else if !in_order && begun && attack.fault.leaves_files() {
-        // Nobody can look into it now, and what is on its disk outlives it.
+        // Nobody can look into it now, and what is on its disk outlives it. What must be known is in the ledger.
+        remove(engine, attack).await?;
         return Err(EngineError::Refused(format!(
             "{} does not run, so what was changed in it cannot be taken back yet",
             attack.target
@@ -192,6 +192,38 @@ pub(super) async fn end<E: Engine>(
     } else {
         Undone::Nothing
     })
+}
+
+/// The target does not exist any more, and took its helper along; what is left of it is removed. Files may be in a
+/// volume, and so in the target's successor.
+pub(super) async fn gone<E: Engine>(engine: &E, attack: &Attack) -> Result<Undone, EngineError> {
+    remove(engine, attack).await?;
+    if !attack.fault.leaves_files() || !begun(attack) {
+        return Ok(Undone::Gone);
+    }
+    match engine.inspect(&attack.target).await {
+        Ok(new) => {
+            let there = Attack {
+                container: new.id,
+                ..attack.clone()
+            };
+            end(engine, &there, new.life).await.map(|_| Undone::Done)
+        }
+        // The successor may come yet. A file that only takes room and time is not waited for.
+        Err(EngineError::Gone(_)) if attack.fault.looks_first() => {
+            Err(EngineError::Refused(format!(
+                "{} was removed and is not there anew; where its files are in a volume, they are still changed",
+                attack.target
+            )))
+        }
+        Err(EngineError::Gone(_)) => Ok(Undone::Gone),
+        Err(other) => Err(other),
+    }
+}
+
+/// Where the look found nothing, nothing was begun.
+fn begun(attack: &Attack) -> bool {
+    !attack.fault.looks_first() || found(attack).is_some()
 }
 
 /// Waits for the end of a helper.

@@ -52,10 +52,10 @@ impl Undo {
         let life = match engine.inspect(id).await {
             Ok(found) => found.life,
             Err(EngineError::Gone(_)) => {
-                if self == Self::Helper {
-                    helper::remove(engine, attack).await?;
-                }
-                return Ok(Undone::Gone);
+                return match self {
+                    Self::Helper => helper::gone(engine, attack).await,
+                    _ => Ok(Undone::Gone),
+                };
             }
             Err(other) => return Err(other),
         };

@@ -721,6 +721,34 @@ fn rot_is_mended_in_the_next_life_too() {
     assert_eq!(digest(&target), before);
 }
 
+/// In a volume they outlive the container too.
+#[test]
+fn rot_in_a_volume_is_mended_in_the_next_container_of_that_name() {
+    let volume = format!("planaria-test-chaos-volume-{}", std::process::id());
+    let mount = format!("{volume}:/data");
+    let more = ["--label", "planaria.role=storage", "--volume", &mount];
+    let target = Target::start("volume", &more);
+    assert!(target.inside(STORE).0);
+    let before = digest(&target);
+    let mut monkey = Monkey::seen("bit-rot", &target, &["--for", LONG], |it| {
+        digest(it) != before
+    });
+    assert!(docker(&["rm", "--force", &target.name]).status.success());
+    assert_eq!(monkey.ended(), Some(1), "it stays open");
+    let filter = format!("label=planaria.chaos.target={}", target.name);
+    let helpers = text(&docker(&["ps", "--all", "--quiet", "--filter", &filter]));
+    assert_eq!(helpers.trim(), "", "a helper is left behind");
+    let revert = || program(monkey.state.path()).arg("revert").status().unwrap();
+    assert!(!revert().success(), "nobody has the volume");
+    std::mem::forget(target);
+    let target = Target::start("volume", &more);
+    assert_ne!(digest(&target), before);
+    assert!(revert().success());
+    assert_eq!(digest(&target), before);
+    drop(target);
+    docker(&["volume", "rm", &volume]);
+}
+
 #[test]
 fn descriptors() {
     let target = Target::start("fd", &["--ulimit", "nofile=2048:4096"]);

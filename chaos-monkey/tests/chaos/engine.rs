@@ -12,6 +12,8 @@ use tokio::time::Instant;
 /// One container.
 #[derive(Clone, Debug)]
 pub(crate) struct Box_ {
+    /// How many of its name there were before; it is in the id.
+    pub(crate) made: u32,
     pub(crate) life: Life,
     pub(crate) lives: u32,
     pub(crate) stopped: bool,
@@ -26,6 +28,8 @@ pub(crate) struct Fake {
     helpers: Arc<Mutex<BTreeMap<String, HelperLook>>>,
     /// Every call that changes something.
     calls: Arc<Mutex<Vec<String>>>,
+    /// Whose namespaces helpers joined, by id.
+    joined: Arc<Mutex<Vec<String>>>,
     /// When each of them was made.
     moments: Arc<Mutex<Vec<Instant>>>,
     /// A look at a container takes so long.
@@ -34,11 +38,21 @@ pub(crate) struct Fake {
     deaf: bool,
 }
 
+/// The container with that id, `NAME.MADE`, or with that name.
+fn find<'a>(boxes: &'a mut BTreeMap<String, Box_>, id: &str) -> Option<(String, &'a mut Box_)> {
+    let by_id = id.rsplit_once('.');
+    let (name, made) = by_id.map_or((id, None), |(name, made)| (name, made.parse::<u32>().ok()));
+    let found = boxes.get_mut(name)?;
+    made.is_none_or(|made| made == found.made)
+        .then(|| (name.to_owned(), found))
+}
+
 impl Fake {
     pub(crate) fn with(names: &[&str]) -> Self {
         let fake = Self::default();
         for name in names {
             let new = Box_ {
+                made: 0,
                 life: Life::Well,
                 lives: 1,
                 stopped: false,
@@ -60,6 +74,10 @@ impl Fake {
 
     pub(crate) fn moments(&self) -> Vec<Instant> {
         self.moments.lock().unwrap().clone()
+    }
+
+    pub(crate) fn joined(&self) -> Vec<String> {
+        self.joined.lock().unwrap().clone()
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {
@@ -84,18 +102,24 @@ impl Fake {
         self.boxes.lock().unwrap().remove(name);
     }
 
+    /// Somebody makes it anew, under its name.
+    pub(crate) fn anew(&self, name: &str) {
+        let mut boxes = self.boxes.lock().unwrap();
+        let old = boxes.get_mut(name).unwrap();
+        old.made += 1;
+        old.life = Life::Well;
+    }
+
     fn change(
         &self,
         id: &str,
         call: &str,
         change: impl FnOnce(&mut Box_),
     ) -> Result<(), EngineError> {
-        self.calls.lock().unwrap().push(format!("{call} {id}"));
-        self.moments.lock().unwrap().push(Instant::now());
         let mut boxes = self.boxes.lock().unwrap();
-        let found = boxes
-            .get_mut(id)
-            .ok_or_else(|| EngineError::Gone(id.to_owned()))?;
+        let (name, found) = find(&mut boxes, id).ok_or_else(|| EngineError::Gone(id.to_owned()))?;
+        self.calls.lock().unwrap().push(format!("{call} {name}"));
+        self.moments.lock().unwrap().push(Instant::now());
         if !self.deaf {
             change(found);
         }
@@ -106,7 +130,7 @@ impl Fake {
 impl Engine for Fake {
     async fn list(&self) -> Result<Vec<Candidate>, EngineError> {
         let candidate = |(name, it): (&String, &Box_)| Candidate {
-            id: name.clone(),
+            id: format!("{name}.{}", it.made),
             name: name.clone(),
             image: "planaria/worker".to_owned(),
             labels: [
@@ -122,13 +146,11 @@ impl Engine for Fake {
 
     async fn inspect(&self, id: &str) -> Result<Found, EngineError> {
         tokio::time::sleep(self.slow).await;
-        let boxes = self.boxes.lock().unwrap();
-        let it = boxes
-            .get(id)
-            .ok_or_else(|| EngineError::Gone(id.to_owned()))?;
+        let mut boxes = self.boxes.lock().unwrap();
+        let (name, it) = find(&mut boxes, id).ok_or_else(|| EngineError::Gone(id.to_owned()))?;
         Ok(Found {
-            id: id.to_owned(),
-            name: id.to_owned(),
+            id: format!("{name}.{}", it.made),
+            name,
             project: Some("planaria".to_owned()),
             life: it.life,
             started_at: format!("life {}", it.lives),
@@ -165,12 +187,7 @@ impl Engine for Fake {
     }
 
     async fn networks(&self, id: &str) -> Result<Vec<Saved>, EngineError> {
-        let on = self
-            .boxes
-            .lock()
-            .unwrap()
-            .get(id)
-            .is_some_and(|it| !it.cut_off);
+        let on = find(&mut self.boxes.lock().unwrap(), id).is_some_and(|(_, it)| !it.cut_off);
         let network = Saved::Network {
             network: "net".to_owned(),
             aliases: vec![id.to_owned()],
@@ -188,12 +205,7 @@ impl Engine for Fake {
     }
 
     async fn limits(&self, id: &str) -> Result<Saved, EngineError> {
-        let nano_cpus = self
-            .boxes
-            .lock()
-            .unwrap()
-            .get(id)
-            .map_or(0, |it| it.nano_cpus);
+        let nano_cpus = find(&mut self.boxes.lock().unwrap(), id).map_or(0, |(_, it)| it.nano_cpus);
         Ok(Saved::Limits { nano_cpus })
     }
 
@@ -225,6 +237,7 @@ impl Engine for Fake {
             .lock()
             .unwrap()
             .push(format!("helper {}", wish.name));
+        self.joined.lock().unwrap().push(wish.target.clone());
         self.helpers.lock().unwrap().insert(wish.name.clone(), look);
         Ok(())
     }
@@ -247,19 +260,24 @@ impl Engine for Fake {
     async fn remove(&self, id: &str) -> Result<(), EngineError> {
         self.change(id, "remove", |_| {})?;
         if !self.deaf {
-            self.boxes.lock().unwrap().remove(id);
+            let found = find(&mut self.boxes.lock().unwrap(), id).map(|(name, _)| name);
+            self.boxes.lock().unwrap().remove(&found.unwrap());
         }
         Ok(())
     }
 
     async fn how_made(&self, id: &str) -> Result<String, EngineError> {
-        Ok(format!("as {id} was made"))
+        let found = find(&mut self.boxes.lock().unwrap(), id).map(|(name, _)| name);
+        Ok(format!("as {} was made", found.unwrap()))
     }
 
     async fn make(&self, name: &str, how: &str) -> Result<(), EngineError> {
         assert_eq!(how, format!("as {name} was made"));
         self.calls.lock().unwrap().push(format!("make {name}"));
-        let new = Self::with(&[name]).boxes.lock().unwrap()[name].clone();
+        let new = Box_ {
+            made: 1,
+            ..Self::with(&[name]).boxes.lock().unwrap()[name].clone()
+        };
         self.boxes.lock().unwrap().insert(name.to_owned(), new);
         Ok(())
     }
@@ -273,12 +291,7 @@ impl Engine for Fake {
     }
 
     async fn process_states(&self, id: &str) -> Result<Vec<String>, EngineError> {
-        let stopped = self
-            .boxes
-            .lock()
-            .unwrap()
-            .get(id)
-            .is_some_and(|it| it.stopped);
+        let stopped = find(&mut self.boxes.lock().unwrap(), id).is_some_and(|(_, it)| it.stopped);
         Ok(vec![
             if stopped { "Ts" } else { "Ss" }.to_owned(),
             "S".to_owned(),

@@ -508,3 +508,53 @@ async fn files_in_a_container_that_does_not_run_stay_open_in_the_ledger() {
         assert_eq!(story.undo().is_some(), open, "{fault}: {story:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn rot_in_a_volume_is_mended_in_the_container_that_was_made_anew() {
+    for anew in [true, false] {
+        let (engine, dir) = (three(), tempfile::tempdir().unwrap());
+        let mut monkey = monkey(&engine, dir.path(), 7);
+        let sent = monkey
+            .attack(&order(Fault::BitRot, "worker-1"), Instant::now())
+            .await;
+        injected(dir.path()).await;
+        stop(&engine, &sent.unwrap()).await;
+        if anew {
+            engine.anew("worker-1");
+        } else {
+            engine.forget("worker-1");
+        }
+        let end = monkey.ended().await;
+        let helpers = engine.joined();
+        let last = engine.calls().pop().unwrap();
+        assert!(last.starts_with("remove planaria-chaos-"), "{last}");
+        if anew {
+            assert_eq!(end, End::Reverted);
+            assert_eq!(helpers, ["worker-1.0", "worker-1.0", "worker-1.1"]);
+        } else {
+            // Its volume may be there all the same.
+            assert_eq!(end, End::Open);
+            assert_eq!(helpers, ["worker-1.0", "worker-1.0"]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_containers_helper_is_removed_too() {
+    for fault in [Fault::Loss, Fault::Io] {
+        let (engine, dir) = (three(), tempfile::tempdir().unwrap());
+        let mut monkey = monkey(&engine, dir.path(), 7);
+        let sent = monkey
+            .attack(&order(fault, "worker-1"), Instant::now())
+            .await;
+        injected(dir.path()).await;
+        stop(&engine, &sent.unwrap()).await;
+        engine.forget("worker-1");
+        assert_eq!(monkey.ended().await, End::Gone, "{fault}");
+        let last = engine.calls().pop().unwrap();
+        assert!(
+            last.starts_with("remove planaria-chaos-"),
+            "{fault}: {last}"
+        );
+    }
+}
