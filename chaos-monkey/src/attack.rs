@@ -20,10 +20,13 @@ const LOOK_OFTEN: Duration = Duration::from_millis(25);
 const LOOK_OFTEN_FOR: Duration = Duration::from_secs(3);
 /// … and afterwards.
 const LOOK_SELDOM: Duration = Duration::from_millis(250);
-/// An undoing that the engine does not take is tried so often; then the ledger keeps it open for the
-/// next start.
+/// An undoing that the engine does not take is tried so often; then the attack is open.
 const UNDO_TRIES: u32 = 5;
 const UNDO_PAUSE: Duration = Duration::from_millis(500);
+/// What is open is tried again so much later: soon enough that what rots meets a second fault seldom …
+pub(crate) const AGAIN_MIN: Duration = Duration::from_secs(5);
+/// … and each time twice as much later, up to this: a container may stay away for days.
+pub(crate) const AGAIN_MAX: Duration = Duration::from_secs(300);
 
 /// How an attack ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,15 @@ pub enum End {
 /// The ledger, shared by the attacks under way.
 pub type SharedLedger = Arc<Mutex<Ledger>>;
 
+/// Where it is written what happens to attacks, and who is told.
+#[derive(Clone)]
+pub struct Books {
+    /// The ledger.
+    pub ledger: SharedLedger,
+    /// Who wants to know.
+    pub tell: Arc<Tell>,
+}
+
 /// Everything that one attack needs.
 pub struct Errand<E> {
     /// The engine.
@@ -50,7 +62,7 @@ pub struct Errand<E> {
     /// RabbitMQ's management API, or why it is not known.
     pub management: Known,
     /// Where it is written down.
-    pub ledger: SharedLedger,
+    pub books: Books,
     /// What is done.
     pub attack: Attack,
     /// The victim as it was before.
@@ -59,15 +71,18 @@ pub struct Errand<E> {
     pub since: Instant,
     /// Where those of one order wait for each other, so that all are hit at the same moment.
     pub together: Option<Arc<Barrier>>,
-    /// Who wants to know what happens to it.
-    pub tell: Arc<Tell>,
     /// Says when it is to be undone before its time.
     pub stop: watch::Receiver<Stop>,
 }
 
 impl<E: Engine> Errand<E> {
-    /// Carries it out.
-    pub async fn run(mut self) -> End {
+    /// Carries it out; the attack, with all that was found out about it, and its end.
+    pub async fn run(mut self) -> (Attack, End) {
+        let end = self.carry_out().await;
+        (self.attack, end)
+    }
+
+    async fn carry_out(&mut self) -> End {
         let written = self.note(&Event::Intended {
             attack: self.attack.clone(),
         });
@@ -119,7 +134,11 @@ impl<E: Engine> Errand<E> {
             None => return Ok(()),
             Some(Looked::Line(saved)) => saved,
             Some(Looked::File(text)) => {
-                let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                let ledger = self
+                    .books
+                    .ledger
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 let kept = ledger.keep(&self.attack.id, &text);
                 Saved::Removed {
                     file: kept.map_err(|error| error.to_string())?,
@@ -185,7 +204,7 @@ impl<E: Engine> Errand<E> {
                         warn!(
                             event = "attack_open",
                             attack = self.attack.id,
-                            "What is left of attack {} stands in the ledger for the next start: {error}",
+                            "What is left of attack {} stands open in the ledger: {error}",
                             self.attack.id
                         );
                         return End::Open;
@@ -251,34 +270,7 @@ impl<E: Engine> Errand<E> {
     }
 
     async fn undo(&self, why: &str) -> End {
-        let (id, target) = (&self.attack.id, &self.attack.target);
-        match undo(&self.engine, &self.attack).await {
-            Ok(Undone::Gone) => {
-                self.note(&Event::Gone);
-                End::Gone
-            }
-            Ok(Undone::Done | Undone::Nothing) => {
-                self.note(&Event::Reverted {
-                    why: why.to_owned(),
-                });
-                info!(
-                    event = "attack_reverted",
-                    attack = id,
-                    target,
-                    "Attack {id} on {target} is undone: {why}"
-                );
-                End::Reverted
-            }
-            Err(error) => {
-                warn!(
-                    event = "attack_open",
-                    attack = id,
-                    target,
-                    "Attack {id} on {target} cannot be undone now ({error}); it stands in the ledger for the next start"
-                );
-                End::Open
-            }
-        }
+        self.books.undo(&self.engine, &self.attack, why).await
     }
 
     /// It did not take effect, as far as is known; what may have been done all the same is undone.
@@ -295,7 +287,7 @@ impl<E: Engine> Errand<E> {
                 event = "attack_open",
                 attack = id,
                 target,
-                "Whether attack {id} left something behind is not known ({error}); it stands in the ledger for the next start"
+                "Whether attack {id} left something behind is not known ({error}); it stands open in the ledger"
             );
             return End::Open;
         }
@@ -305,29 +297,99 @@ impl<E: Engine> Errand<E> {
         End::Failed
     }
 
-    /// Writes it down and tells it; false where the first failed.
     fn note(&self, event: &Event) -> bool {
+        self.books.note(&self.attack, event)
+    }
+}
+
+impl Books {
+    /// Writes it down and tells it; false where the first failed.
+    fn note(&self, attack: &Attack, event: &Event) -> bool {
         let written = {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.write(&self.attack.id, event.clone())
+            ledger.write(&attack.id, event.clone())
         };
         match written {
             Ok(()) => {
                 // A look is nobody's news: nothing was done.
                 if !matches!(event, Event::Found { .. }) {
-                    (self.tell)(&self.attack, event);
+                    (self.tell)(attack, event);
                 }
                 true
             }
             Err(error) => {
                 warn!(
                     event = "ledger_failed",
-                    attack = self.attack.id,
+                    attack = attack.id,
                     "{error}; without it nothing is attacked"
                 );
                 false
             }
         }
+    }
+
+    async fn undo<E: Engine>(&self, engine: &E, attack: &Attack, why: &str) -> End {
+        let (id, target) = (&attack.id, &attack.target);
+        match undo(engine, attack).await {
+            Ok(Undone::Gone) => {
+                self.note(attack, &Event::Gone);
+                End::Gone
+            }
+            Ok(Undone::Done | Undone::Nothing) => {
+                let why = why.to_owned();
+                info!(
+                    event = "attack_reverted",
+                    attack = id,
+                    target,
+                    "Attack {id} on {target} is undone: {why}"
+                );
+                self.note(attack, &Event::Reverted { why });
+                End::Reverted
+            }
+            Err(error) => {
+                warn!(
+                    event = "attack_open",
+                    attack = id,
+                    target,
+                    "Attack {id} on {target} cannot be undone now ({error}); it stands open in the ledger"
+                );
+                End::Open
+            }
+        }
+    }
+}
+
+/// An attack that could not be taken back, on its way to the next try.
+pub struct Again<E> {
+    /// The engine.
+    pub engine: E,
+    /// Where it is written down.
+    pub books: Books,
+    /// What was done.
+    pub attack: Attack,
+    /// Until it is tried.
+    pub pause: Duration,
+    /// Says when it is to be tried before its time.
+    pub stop: watch::Receiver<Stop>,
+}
+
+impl<E: Engine> Again<E> {
+    /// Waits, and tries once more.
+    pub async fn run(mut self) -> (Attack, End) {
+        let until = Instant::now() + self.pause;
+        let why = loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => break "it could not be undone earlier",
+                Ok(()) = self.stop.changed() => {
+                    let asked = self.stop.borrow_and_update().why(&self.attack.id);
+                    if let Some(why) = asked {
+                        break why;
+                    }
+                }
+            }
+        };
+        let end = self.books.undo(&self.engine, &self.attack, why).await;
+        (self.attack, end)
     }
 }
 

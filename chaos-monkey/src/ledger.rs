@@ -266,6 +266,15 @@ impl Ledger {
         Ok(())
     }
 
+    /// All that stands in it, oldest first; nothing where nothing outlives the monkey.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn stories(&self) -> Result<Vec<Story>, LedgerError> {
+        let dir = self.file.as_ref().and_then(|(path, _)| path.parent());
+        dir.map_or_else(|| Ok(Vec::new()), read)
+    }
+
     /// Cuts the ledger to the newest [`ATTACKS_KEPT`] attacks. Only for the one monkey that runs.
     ///
     /// # Errors

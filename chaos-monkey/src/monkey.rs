@@ -1,6 +1,6 @@
 //! The monkey: takes orders, chooses, sends attacks on their way, and undoes them.
 
-use crate::attack::{self, End, Errand, SharedLedger};
+use crate::attack::{self, AGAIN_MAX, AGAIN_MIN, Again, Books, End, Errand};
 use crate::clock;
 use crate::engine::{self, Engine, EngineError, Found};
 use crate::fault::{Fault, Undone};
@@ -22,6 +22,8 @@ use tracing::{info, warn};
 const UNDO_WITHIN: Duration = Duration::from_secs(8);
 /// Ages are asked for one container after the other; more than this would take seconds.
 const AGES_MAX: usize = 200;
+/// Open attacks that are tried again; more stand in the ledger for the next start.
+const OPEN_MAX: usize = 32;
 
 /// What our own monitor knows of the group; `None`: nothing.
 pub type Group = Box<dyn Fn() -> Option<Status> + Send>;
@@ -68,17 +70,18 @@ pub struct Monkey<E> {
     policy: Policy,
     seed: u64,
     boot: u64,
-    ledger: SharedLedger,
+    books: Books,
     helper_image: String,
     management: Known,
     group: Group,
-    tell: Arc<Tell>,
     number: u64,
     /// Attacks so far, for their ids: several may have one number.
     sent: u64,
     resting: BTreeMap<String, Instant>,
     under_way: BTreeMap<String, Attack>,
-    errands: JoinSet<(String, End)>,
+    /// Those that could not be taken back; each has an errand that tries it again.
+    open: BTreeMap<String, Left>,
+    errands: JoinSet<(Attack, End)>,
     stop: watch::Sender<Stop>,
 }
 
@@ -87,6 +90,14 @@ struct Prepared {
     attack: Attack,
     before: Found,
     choice: Choice,
+}
+
+/// An attack that could not be taken back.
+struct Left {
+    target: String,
+    fault: Fault,
+    /// Until the try that is on its way.
+    pause: Duration,
 }
 
 /// What is to be undone before its time.
@@ -116,15 +127,18 @@ impl<E: Engine> Monkey<E> {
             policy: outfit.policy,
             seed: outfit.seed,
             boot: outfit.boot,
-            ledger: Arc::new(Mutex::new(outfit.ledger)),
+            books: Books {
+                ledger: Arc::new(Mutex::new(outfit.ledger)),
+                tell: Arc::new(outfit.tell),
+            },
             helper_image: outfit.helper_image,
             management: outfit.management,
             group: outfit.group,
-            tell: Arc::new(outfit.tell),
             number: 1,
             sent: 1,
             resting: BTreeMap::new(),
             under_way: BTreeMap::new(),
+            open: BTreeMap::new(),
             errands: JoinSet::new(),
             stop: watch::channel(Stop::default()).0,
         }
@@ -177,7 +191,7 @@ impl<E: Engine> Monkey<E> {
     }
 
     /// What a choice looks at, as it is now.
-    async fn scene(&mut self, order: &Order) -> Result<Scene, EngineError> {
+    async fn scene(&mut self, order: &Order) -> Result<Scene, NoAttack> {
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
         let mut candidates = self.engine.list().await?;
@@ -192,20 +206,50 @@ impl<E: Engine> Monkey<E> {
                     .and_then(|found| engine::age(&found));
             }
         }
+        // One that was removed for good is sick no more; what rots in its volume is asked for by itself.
+        let open = self.open.values().map(|left| &left.target);
+        let open = open.filter(|name| candidates.iter().any(|it| it.name == **name));
+        let under_attack = self.under_way.values().map(|attack| &attack.target);
+        let under_attack = under_attack.chain(open).cloned().collect();
+        let rotten = if order.faults.contains(&Fault::BitRot) {
+            self.rotten()?
+        } else {
+            BTreeSet::new()
+        };
         Ok(Scene {
             candidates,
             group: (self.group)(),
-            under_attack: self
-                .under_way
-                .values()
-                .map(|attack| attack.target.clone())
-                .collect(),
+            under_attack,
+            rotten,
             resting: self
                 .resting
                 .iter()
                 .map(|(name, until)| (name.clone(), *until - now))
                 .collect(),
         })
+    }
+
+    /// Whose files rot by the word of the ledger, whichever monkey did it, and by our own.
+    fn rotten(&self) -> Result<BTreeSet<String>, NoAttack> {
+        let stories = {
+            let ledger = self.books.ledger.lock();
+            ledger.unwrap_or_else(PoisonError::into_inner).stories()
+        };
+        let stories = stories.map_err(|error| Declined::Hold(error.to_string()))?;
+        let written = stories
+            .into_iter()
+            .filter(|story| story.undo().is_some())
+            .map(|story| (story.attack.fault, story.attack.target));
+        let under_way = self.under_way.values();
+        let under_way = under_way.map(|attack| (attack.fault, attack.target.clone()));
+        let open = self.open.values();
+        let open = open.map(|left| (left.fault, left.target.clone()));
+        Ok(written
+            .chain(under_way)
+            .chain(open)
+            .filter(|(fault, _)| *fault == Fault::BitRot)
+            .map(|(_, target)| target)
+            .collect())
     }
 
     /// Chooses and sends the attack on its way; returns what it is.
@@ -329,52 +373,88 @@ impl<E: Engine> Monkey<E> {
         let errand = Errand {
             engine: self.engine.clone(),
             management: self.management.clone(),
-            ledger: Arc::clone(&self.ledger),
+            books: self.books.clone(),
             attack: attack.clone(),
             before,
             since,
             together,
-            tell: Arc::clone(&self.tell),
             stop: self.stop.subscribe(),
         };
-        let id = attack.id.clone();
-        self.errands.spawn(async move { (id, errand.run().await) });
+        self.errands.spawn(errand.run());
         attack
     }
 
     /// Whether an attack is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.errands.is_empty()
+        !self.under_way.is_empty()
     }
 
-    /// Waits for the next attack to end; for ever where none is under way.
+    /// Waits for the next attack to end; for ever where none is under way, and none is open.
     pub async fn ended(&mut self) -> End {
+        self.next_end().await.1
+    }
+
+    /// The same with the attack's id, where it did not break off.
+    async fn next_end(&mut self) -> (Option<String>, End) {
         match self.errands.join_next().await {
             None => std::future::pending().await,
-            Some(Ok((id, end))) => {
+            Some(Ok((attack, end))) => {
+                let id = attack.id.clone();
                 self.under_way.remove(&id);
                 self.stop.send_if_modified(|stop| stop.only.remove(&id));
-                end
+                let tried = self.open.remove(&id);
+                if end == End::Open {
+                    let pause = tried.map_or(AGAIN_MIN, |left| (left.pause * 2).min(AGAIN_MAX));
+                    self.leave_open(attack, pause);
+                }
+                (Some(id), end)
             }
             Some(Err(error)) => {
                 // It broke off by a bug of ours; the ledger still has it.
                 warn!(event = "attack_lost", "An attack broke off: {error}");
-                if self.errands.is_empty() {
+                if self.errands.len() <= self.open.len() {
                     self.under_way.clear();
                 }
-                End::Open
+                (None, End::Open)
             }
         }
     }
 
-    /// Undoes what is under way on a target, without waiting for it; how many attacks that are.
+    /// It could not be taken back: it counts as under attack, and is tried again.
+    fn leave_open(&mut self, attack: Attack, pause: Duration) {
+        if self.open.len() >= OPEN_MAX || self.open.contains_key(&attack.id) {
+            return;
+        }
+        let left = Left {
+            target: attack.target.clone(),
+            fault: attack.fault,
+            pause,
+        };
+        self.open.insert(attack.id.clone(), left);
+        let again = Again {
+            engine: self.engine.clone(),
+            books: self.books.clone(),
+            attack,
+            pause,
+            stop: self.stop.subscribe(),
+        };
+        self.errands.spawn(again.run());
+    }
+
+    /// What is under way or open, by id, with whom it is on.
+    fn unended(&self) -> impl Iterator<Item = (&String, &String)> {
+        let under_way = self.under_way.iter();
+        let under_way = under_way.map(|(id, attack)| (id, &attack.target));
+        under_way.chain(self.open.iter().map(|(id, left)| (id, &left.target)))
+    }
+
+    /// Undoes what is under way or open on a target, without waiting for it; how many attacks that are.
     pub fn undo(&mut self, target: &str) -> usize {
         let ids: Vec<String> = self
-            .under_way
-            .values()
-            .filter(|attack| attack.target == target)
-            .map(|attack| attack.id.clone())
+            .unended()
+            .filter(|(_, name)| *name == target)
+            .map(|(id, _)| id.clone())
             .collect();
         let count = ids.len();
         if count > 0 {
@@ -387,13 +467,9 @@ impl<E: Engine> Monkey<E> {
         count
     }
 
-    /// Undoes everything under way and waits for it, for a bounded time.
+    /// Undoes everything under way and waits for it, for a bounded time. What is open is tried once more.
     pub async fn undo_all(&mut self, why: &'static str) {
-        let names: Vec<&str> = self
-            .under_way
-            .values()
-            .map(|attack| attack.target.as_str())
-            .collect();
+        let names: Vec<&str> = self.unended().map(|(_, name)| name.as_str()).collect();
         if names.is_empty() {
             return;
         }
@@ -402,28 +478,37 @@ impl<E: Engine> Monkey<E> {
             "Undoing what is under way ({}): {why}",
             names.join(", ")
         );
+        let mut waited_for: BTreeSet<String> = self.unended().map(|(id, _)| id.clone()).collect();
         self.stop.send_modify(|stop| stop.all = Some(why));
         let all = async {
-            while !self.errands.is_empty() {
-                self.ended().await;
+            while !waited_for.is_empty() && !self.errands.is_empty() {
+                if let (Some(id), _) = self.next_end().await {
+                    waited_for.remove(&id);
+                }
             }
         };
-        if tokio::time::timeout(UNDO_WITHIN, all).await.is_err() {
+        let in_time = tokio::time::timeout(UNDO_WITHIN, all).await.is_ok();
+        if !in_time || !self.open.is_empty() {
             warn!(
                 event = "undo_incomplete",
-                "Not everything could be undone in time; the ledger keeps it for the next start"
+                "Not everything could be undone in time; the ledger keeps it"
             );
         }
         self.stop.send_modify(|stop| stop.all = None);
     }
 
     /// Undoes what a killed monkey left behind in the ledger of `dir`, and cuts the ledger; how many
-    /// could not be undone.
+    /// could not be undone, and are tried again.
     ///
     /// # Errors
     /// Where the ledger cannot be read or written.
     pub async fn recover(&mut self, dir: &Path) -> Result<usize, LedgerError> {
-        revert_open(&self.engine, &self.ledger, dir, &self.tell).await
+        let left = revert_open(&self.engine, &self.books, dir).await?;
+        let count = left.len();
+        for attack in left {
+            self.leave_open(attack, AGAIN_MIN);
+        }
+        Ok(count)
     }
 }
 
@@ -437,20 +522,25 @@ pub async fn revert<E: Engine>(
     dir: &Path,
 ) -> Result<usize, LedgerError> {
     let nobody: Tell = Box::new(|_, _| {});
-    revert_open(engine, &Arc::new(Mutex::new(ledger)), dir, &nobody).await
+    let books = Books {
+        ledger: Arc::new(Mutex::new(ledger)),
+        tell: Arc::new(nobody),
+    };
+    let left = revert_open(engine, &books, dir).await?;
+    Ok(left.len())
 }
 
+/// Those that could not be undone.
 async fn revert_open<E: Engine>(
     engine: &E,
-    ledger: &SharedLedger,
+    books: &Books,
     dir: &Path,
-    tell: &Tell,
-) -> Result<usize, LedgerError> {
+) -> Result<Vec<Attack>, LedgerError> {
     let write = |id: &str, event| {
-        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = books.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.write(id, event)
     };
-    let mut left = 0;
+    let mut left = Vec::new();
     let stories = ledger::read(dir)?;
     for story in stories.into_iter().filter(|story| story.undo().is_some()) {
         let attack = story.attack;
@@ -460,7 +550,6 @@ async fn revert_open<E: Engine>(
                 why: "its monkey was killed".to_owned(),
             },
             Err(error) => {
-                left += 1;
                 warn!(
                     event = "attack_open",
                     attack = attack.id,
@@ -468,6 +557,7 @@ async fn revert_open<E: Engine>(
                     attack.id,
                     attack.target
                 );
+                left.push(attack);
                 continue;
             }
         };
@@ -479,10 +569,10 @@ async fn revert_open<E: Engine>(
             attack.id,
             attack.target
         );
-        tell(&attack, &event);
+        (books.tell)(&attack, &event);
         write(&attack.id, event)?;
     }
-    let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut ledger = books.ledger.lock().unwrap_or_else(PoisonError::into_inner);
     ledger.cut()?;
     Ok(left)
 }

@@ -11,7 +11,7 @@ pub use sift::{Exclusion, Sifted, sift, spare_a_healer};
 use planaria_core::message::MemberState;
 use planaria_core::settings::{ElectionOrder, Settings};
 use planaria_core::status::{BrokerState, Status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -232,8 +232,10 @@ pub struct Scene {
     pub candidates: Vec<Candidate>,
     /// What our own monitor knows of the group.
     pub group: Option<Status>,
-    /// Containers under attack by us: not yet back.
+    /// Containers under attack by us: not yet back, or not taken back.
     pub under_attack: Vec<String>,
+    /// Whose files rot, whether it is there or not; asked for only where more may rot.
+    pub rotten: BTreeSet<String>,
     /// Who rests, and for how much longer.
     pub resting: BTreeMap<String, Duration>,
 }

@@ -49,14 +49,20 @@ fn is_made_anew(candidate: &Candidate) -> bool {
 }
 
 /// How many of its group are sick, or do not run for whatever reason; itself too: what rots already must not be
-/// flipped once more, for two of them would undo each other, and then not.
+/// flipped once more, for two of them would undo each other, and then not. What rots in the volume of one that is not
+/// there may be of any group, so it counts for each.
 fn group_sick(candidate: &Candidate, scene: &Scene, policy: &Policy) -> usize {
     let sick = sick(scene, policy);
     let group = scene.candidates.iter().filter(|it| {
         let same = it.group().is_some() && it.group() == candidate.group();
         it.id == candidate.id || same && is_ours(it, policy)
     });
-    group
-        .filter(|it| it.life != Life::Well || sick.contains_key(&it.name))
-        .count()
+    let count = group
+        .filter(|it| {
+            let name = &it.name;
+            it.life != Life::Well || sick.contains_key(name) || scene.rotten.contains(name)
+        })
+        .count();
+    let is_there = |name: &&String| scene.candidates.iter().any(|it| it.name == **name);
+    count + scene.rotten.iter().filter(|name| !is_there(name)).count()
 }

@@ -427,6 +427,12 @@ fn only_one_store_rots_and_none_while_another_is_sick() {
     let mut attacked = store(None);
     attacked.under_attack.push("storage-node-3".to_owned());
     assert!(rot(&attacked, None).fit.is_empty());
+    // Also where it looks well, or was removed and left its volume.
+    for name in ["storage-node-3", "storage-node-9"] {
+        let mut rotten = store(None);
+        rotten.rotten.insert(name.to_owned());
+        assert!(rot(&rotten, None).fit.is_empty(), "{name}");
+    }
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Fake {
     slow: Duration,
     /// Faults do nothing, as under a broken engine.
     deaf: bool,
+    /// All of them are of one role.
+    stores: bool,
 }
 
 /// The container with that id, `NAME.MADE`, or with that name.
@@ -66,6 +68,13 @@ impl Fake {
 
     pub(crate) fn deaf(self) -> Self {
         Self { deaf: true, ..self }
+    }
+
+    pub(crate) fn stores(self) -> Self {
+        Self {
+            stores: true,
+            ..self
+        }
     }
 
     pub(crate) fn slow(self, slow: Duration) -> Self {
@@ -129,6 +138,8 @@ impl Fake {
 
 impl Engine for Fake {
     async fn list(&self) -> Result<Vec<Candidate>, EngineError> {
+        let role = ("planaria.role".to_owned(), "storage".to_owned());
+        let role = self.stores.then_some(role);
         let candidate = |(name, it): (&String, &Box_)| Candidate {
             id: format!("{name}.{}", it.made),
             name: name.clone(),
@@ -137,7 +148,9 @@ impl Engine for Fake {
                 (PROJECT_LABEL.to_owned(), "planaria".to_owned()),
                 ("planaria.recreate".to_owned(), "true".to_owned()),
             ]
-            .into(),
+            .into_iter()
+            .chain(role.clone())
+            .collect(),
             life: it.life,
             age: None,
         };

@@ -30,6 +30,10 @@ fn monkey(engine: &Fake, dir: &Path, seed: u64) -> Monkey<Fake> {
     let mut policy = Policy::new(&Settings::default()).unwrap();
     policy.project = Some("planaria".to_owned());
     policy.own_name = Some("chaos_monkey".to_owned());
+    by(engine, dir, seed, policy)
+}
+
+fn by(engine: &Fake, dir: &Path, seed: u64, policy: Policy) -> Monkey<Fake> {
     Monkey::new(Outfit {
         engine: engine.clone(),
         policy,
@@ -557,4 +561,91 @@ async fn a_removed_containers_helper_is_removed_too() {
             "{fault}: {last}"
         );
     }
+}
+
+/// Two stores, and a monkey that may hit both at once.
+fn two_stores(dir: &Path) -> (Fake, Monkey<Fake>) {
+    let engine = Fake::with(&["storage-node-1", "storage-node-2"]).stores();
+    let monkey = generous(&engine, dir);
+    (engine, monkey)
+}
+
+fn generous(engine: &Fake, dir: &Path) -> Monkey<Fake> {
+    let policy = Policy {
+        project: Some("planaria".to_owned()),
+        max_at_once: 5,
+        max_percent: 100,
+        cooldown: Duration::ZERO,
+        ..Policy::new(&Settings::default()).unwrap()
+    };
+    by(engine, dir, 7, policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_store_rots_also_where_it_could_not_be_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, mut monkey) = two_stores(dir.path());
+    let (first, second) = ("storage-node-1", "storage-node-2");
+    let rot = |whom| order(Fault::BitRot, whom);
+    let sent = monkey.attack(&rot(first), Instant::now()).await;
+    injected(dir.path()).await;
+    // Another monkey's, by the word of the ledger: `chaos-monkey attack` beside the one that runs.
+    let mut other = generous(&engine, dir.path());
+    other
+        .attack(&rot(second), Instant::now())
+        .await
+        .unwrap_err();
+    stop(&engine, &sent.unwrap()).await;
+    assert_eq!(monkey.ended().await, End::Open);
+    // Started by somebody, it looks well; its files rot all the same.
+    engine.start(first).await.unwrap();
+    monkey
+        .attack(&rot(second), Instant::now())
+        .await
+        .unwrap_err();
+    assert!(!monkey.is_busy());
+    assert_eq!(monkey.ended().await, End::Reverted, "it is tried again");
+    assert_eq!(engine.joined().pop().unwrap(), "storage-node-1.0");
+    monkey.attack(&rot(second), Instant::now()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_open_is_tried_more_and_more_seldom_and_at_once_when_a_person_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, mut monkey) = two_stores(dir.path());
+    let rot = order(Fault::BitRot, "storage-node-1");
+    let sent = monkey.attack(&rot, Instant::now()).await;
+    injected(dir.path()).await;
+    stop(&engine, &sent.unwrap()).await;
+    assert_eq!(monkey.ended().await, End::Open);
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(monkey.ended().await, End::Open);
+    }
+    assert!(begun.elapsed() > Duration::from_secs(3600));
+    // SIGUSR2 and the end try it once and do not hang on it.
+    let begun = Instant::now();
+    monkey.undo_all("SIGUSR2").await;
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    engine.start("storage-node-1").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(monkey.undo("storage-node-1"), 1);
+    assert_eq!(monkey.ended().await, End::Reverted);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_start_could_not_undo_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, mut first) = two_stores(dir.path());
+    let rot = order(Fault::BitRot, "storage-node-1");
+    let sent = first.attack(&rot, Instant::now()).await;
+    injected(dir.path()).await;
+    drop(first);
+    stop(&engine, &sent.unwrap()).await;
+    let mut second = generous(&engine, dir.path());
+    assert_eq!(second.recover(dir.path()).await.unwrap(), 1);
+    engine.start("storage-node-1").await.unwrap();
+    assert_eq!(second.ended().await, End::Reverted);
+    assert!(ledger::read(dir.path()).unwrap()[0].end.is_some());
 }
