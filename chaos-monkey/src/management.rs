@@ -43,7 +43,7 @@ impl fmt::Display for Management {
     }
 }
 
-/// Why RabbitMQ was not asked, or what it said. Nothing was changed.
+/// Why RabbitMQ was not asked, or what it said. Nothing was changed, but for [`ManagementError::Slow`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManagementError {
@@ -63,6 +63,14 @@ pub enum ManagementError {
     /// No answer.
     #[error("RabbitMQ's management API at {place} is not reached: {why}")]
     Away {
+        /// Where.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// It was asked to do something and did not answer; whether it did it is not known.
+    #[error("RabbitMQ's management API at {place} did not say whether it did it: {why}")]
+    Slow {
         /// Where.
         place: String,
         /// Why.
@@ -176,7 +184,7 @@ impl Management {
     /// Closes one; fine where it is gone already.
     ///
     /// # Errors
-    /// Where it did not answer, or did not let us.
+    /// Where it did not let us; where it did not answer it may have done it ([`ManagementError::Slow`]).
     pub fn close(&self, name: &str) -> Result<(), ManagementError> {
         let path = format!("/api/connections/{}", percent::encode(name));
         self.ask("DELETE", &path).map(drop)
@@ -195,9 +203,13 @@ impl Management {
     }
 
     fn ask(&self, method: &str, path: &str) -> Result<Vec<u8>, ManagementError> {
-        let away = |error: ureq::Error| ManagementError::Away {
-            place: self.place.clone(),
-            why: error.to_string(),
+        let away = |error: ureq::Error| {
+            let (place, why) = (self.place.clone(), error.to_string());
+            if method != "GET" && may_have_heard(&error) {
+                ManagementError::Slow { place, why }
+            } else {
+                ManagementError::Away { place, why }
+            }
         };
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -228,9 +240,27 @@ impl Management {
     }
 }
 
+/// Whether the request may have reached it: a time-out, or a connection that broke.
+fn may_have_heard(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        ureq::Error::Timeout(_) => true,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::TimedOut
+        ),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::engine::EngineError;
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::sync::{Arc, Mutex};
@@ -302,7 +332,22 @@ pub(crate) mod tests {
         let nobody = Management::parse("http://chaos:secret@127.0.0.1:1").unwrap();
         let error = nobody.connections().unwrap_err().to_string();
         assert!(error.contains("127.0.0.1:1 is not reached"), "{error}");
+        let away = nobody.close("x").unwrap_err();
+        assert!(matches!(away, ManagementError::Away { .. }), "{away}");
         assert!(!error.contains("secret"), "{error}");
+    }
+
+    /// Nobody answers: the system takes the connection, and no more.
+    #[test]
+    fn a_question_unanswered_changed_nothing_and_an_order_unanswered_may_have() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://chaos:x@{}", listener.local_addr().unwrap());
+        let management = Management::parse(&url).unwrap();
+        let asked = management.connections().unwrap_err();
+        assert!(matches!(asked, ManagementError::Away { .. }), "{asked}");
+        let ordered = management.close("x").unwrap_err();
+        assert!(matches!(ordered, ManagementError::Slow { .. }), "{ordered}");
+        assert_eq!(EngineError::from(ordered), EngineError::Slow);
     }
 
     #[test]

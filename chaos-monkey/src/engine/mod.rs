@@ -89,15 +89,24 @@ pub enum EngineError {
     /// It is not in a state that allows it; nothing was changed.
     #[error("the engine refused: {0}")]
     Refused(String),
-    /// It did not answer; whether it acted is not known.
-    #[error("the engine did not answer within {} ms; look with docker ps", CALL_TIMEOUT.as_millis())]
+    /// It, or RabbitMQ in its place, did not answer; whether it acted is not known.
+    #[error("there was no answer within {} ms; look with docker ps", CALL_TIMEOUT.as_millis())]
     Slow,
-    /// What was asked is RabbitMQ's business, and it did not do it; nothing was changed.
+    /// What was asked is RabbitMQ's business, and it did not do it; that changed nothing.
     #[error(transparent)]
-    Management(#[from] ManagementError),
+    Management(ManagementError),
     /// It cannot be reached.
     #[error("the engine cannot be reached: {0}")]
     Away(String),
+}
+
+impl From<ManagementError> for EngineError {
+    fn from(error: ManagementError) -> Self {
+        match error {
+            ManagementError::Slow { .. } => Self::Slow,
+            other => Self::Management(other),
+        }
+    }
 }
 
 /// The engine, as far as the monkey needs it. Every call is bounded in time.

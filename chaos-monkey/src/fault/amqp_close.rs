@@ -5,7 +5,7 @@ use crate::engine::{Engine, EngineError, Found};
 use crate::ledger::Attack;
 use crate::management::{Connection, Known, Management, ManagementError};
 use crate::target::Life;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) const ABOUT: About = About {
     name: "amqp-close",
@@ -20,6 +20,8 @@ pub(super) const ABOUT: About = About {
 
 /// So many are closed at most: their names stand in one line of the ledger.
 const CLOSED_MAX: usize = 32;
+/// A broker that answers nothing is not asked for longer: each question waits two seconds.
+const CLOSED_WITHIN: Duration = Duration::from_secs(6);
 
 /// Asked in a thread of its own: the client waits where it stands.
 async fn ask<T: Send + 'static>(
@@ -73,10 +75,20 @@ fn closed(attack: &Attack) -> &[String] {
     }
 }
 
+/// Each is tried, whatever became of the others: what was done cannot be taken back. The first error is told.
 pub(super) async fn inject(management: &Known, attack: &Attack) -> Result<(), EngineError> {
     let names = closed(attack).to_vec();
     ask(management, move |management| {
-        names.iter().try_for_each(|name| management.close(name))
+        let until = Instant::now() + CLOSED_WITHIN;
+        let mut told = Ok(());
+        for name in &names {
+            let closed = management.close(name);
+            told = told.and(closed);
+            if told.is_err() && Instant::now() > until {
+                break;
+            }
+        }
+        told
     })
     .await
 }
@@ -138,6 +150,20 @@ mod tests {
         assert!(of("pika", "10.0.0.5"));
         assert!(!of("worker-10 0a1b", "10.0.0.6"));
         assert!(!of("", ""));
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_closed_does_not_spare_the_others() {
+        let (management, heads) = broker(|line| {
+            let status = if line.contains("/bad ") { 500 } else { 204 };
+            (status, String::new())
+        });
+        let mut attack = attack("a");
+        let names = ["first", "bad", "last"].map(str::to_owned).to_vec();
+        attack.saved = Some(Saved::Connections { names });
+        let told = inject(&Ok(management), &attack).await.unwrap_err();
+        assert!(told.to_string().contains("500"), "{told}");
+        assert_eq!(heads.lock().unwrap().len(), 3);
     }
 
     #[tokio::test]
