@@ -1,7 +1,7 @@
 //! One attack from its first line in the ledger to its end: write, do, prove, watch, undo.
 
 use crate::engine::{Engine, EngineError, Found};
-use crate::fault::{Looked, Progress, Saved, Undo, Undone};
+use crate::fault::{Fault, Looked, Needs, Progress, Saved, Undo, Undone};
 use crate::ledger::{Attack, Event, Ledger};
 use crate::management::Known;
 use crate::monkey::{Stop, Tell};
@@ -20,6 +20,8 @@ const LOOK_OFTEN: Duration = Duration::from_millis(25);
 const LOOK_OFTEN_FOR: Duration = Duration::from_secs(3);
 /// … and afterwards.
 const LOOK_SELDOM: Duration = Duration::from_millis(250);
+/// RabbitMQ gathers the list of all its connections for each look, and has news of them each 5 s.
+const LOOK_AT_BROKER: Duration = Duration::from_secs(1);
 /// An undoing that the engine does not take is tried so often; then the attack is open.
 const UNDO_TRIES: u32 = 5;
 const UNDO_PAUSE: Duration = Duration::from_millis(500);
@@ -180,7 +182,7 @@ impl<E: Engine> Errand<E> {
                 }
                 Err(error) => last = error.to_string(),
             }
-            tokio::time::sleep(LOOK_OFTEN).await;
+            tokio::time::sleep(pause(self.attack.fault, Duration::ZERO)).await;
         }
         Err(format!("{last} within {} s", TOOK_WITHIN.as_secs()))
     }
@@ -256,13 +258,8 @@ impl<E: Engine> Errand<E> {
                 };
                 return self.undo(why).await;
             }
-            let look = if begun.elapsed() < LOOK_OFTEN_FOR {
-                LOOK_OFTEN
-            } else {
-                LOOK_SELDOM
-            };
             tokio::select! {
-                () = tokio::time::sleep(look) => {}
+                () = tokio::time::sleep(pause(fault, begun.elapsed())) => {}
                 // A closed channel means that the monkey is gone: the sleep above paces the loop then.
                 Ok(()) = self.stop.changed() => {}
             }
@@ -393,6 +390,15 @@ impl<E: Engine> Again<E> {
     }
 }
 
+/// Until the next look, so long after the attack.
+fn pause(fault: Fault, after: Duration) -> Duration {
+    match fault.about().needs {
+        Needs::Management => LOOK_AT_BROKER,
+        _ if after < LOOK_OFTEN_FOR => LOOK_OFTEN,
+        _ => LOOK_SELDOM,
+    }
+}
+
 /// Takes an attack back, with a few tries.
 ///
 /// # Errors
@@ -412,4 +418,18 @@ pub async fn undo<E: Engine>(engine: &E, attack: &Attack) -> Result<Undone, Engi
 
 fn ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_broker_is_asked_seldom() {
+        for after in [0, 1, 60].map(Duration::from_secs) {
+            assert_eq!(pause(Fault::AmqpClose, after), LOOK_AT_BROKER);
+        }
+        assert_eq!(pause(Fault::Kill, Duration::ZERO), LOOK_OFTEN);
+        assert_eq!(pause(Fault::Kill, LOOK_OFTEN_FOR), LOOK_SELDOM);
+    }
 }

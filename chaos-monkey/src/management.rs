@@ -173,12 +173,17 @@ impl Management {
         })
     }
 
-    /// Every connection that there is.
+    /// Every connection that there is. One that has no name yet is left out: it has only just begun.
     ///
     /// # Errors
     /// Where it did not answer, or did not let us look.
     pub fn connections(&self) -> Result<Vec<Connection>, ManagementError> {
-        self.json(&format!("/api/connections?columns={COLUMNS}"))
+        let rows: Vec<serde_json::Value> =
+            self.json(&format!("/api/connections?columns={COLUMNS}"))?;
+        let rows = rows.into_iter();
+        Ok(rows
+            .filter_map(|row| serde_json::from_value(row).ok())
+            .collect())
     }
 
     /// Closes one; fine where it is gone already.
@@ -295,7 +300,7 @@ pub(crate) mod tests {
 
     #[test]
     fn connections_are_listed_and_closed_by_their_name() {
-        let list = r#"[{"name":"10.0.0.5:1 -> 10.0.0.2:5672","user_provided_name":"worker-1 0a","peer_host":"10.0.0.5"},{"name":"x"}]"#;
+        let list = r#"[{"name":"10.0.0.5:1 -> 10.0.0.2:5672","user_provided_name":"worker-1 0a","peer_host":"10.0.0.5"},{"name":"x"},{"user_provided_name":"worker-2 0b"},{"name":null},"?"]"#;
         let (management, heads) = broker(move |line| {
             if line.starts_with("DELETE") {
                 (204, String::new())
@@ -304,6 +309,7 @@ pub(crate) mod tests {
             }
         });
         let all = management.connections().unwrap();
+        assert_eq!(all.len(), 2, "{all:?}");
         assert_eq!(all[0].user_provided_name, "worker-1 0a");
         assert_eq!((all[1].name.as_str(), all[1].peer_host.as_str()), ("x", ""));
         management.close(&all[0].name).unwrap();

@@ -5,6 +5,7 @@ use crate::engine::{Engine, EngineError, Found};
 use crate::ledger::Attack;
 use crate::management::{Connection, Known, Management, ManagementError};
 use crate::target::Life;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 pub(super) const ABOUT: About = About {
@@ -18,8 +19,8 @@ pub(super) const ABOUT: About = About {
     patience: Duration::from_secs(30),
 };
 
-/// So many are closed at most: their names stand in one line of the ledger.
-const CLOSED_MAX: usize = 32;
+/// The names of so many stand in the ledger; all are closed.
+const WRITTEN_MAX: usize = 32;
 /// A broker that answers nothing is not asked for longer: each question waits two seconds.
 const CLOSED_WITHIN: Duration = Duration::from_secs(6);
 
@@ -64,20 +65,22 @@ pub(super) async fn prepare(
         )));
     }
     names.sort();
-    names.truncate(CLOSED_MAX);
-    Ok(Some(Saved::Connections { names }))
+    let more = names.split_off(names.len().min(WRITTEN_MAX));
+    Ok(Some(Saved::Connections { names, more }))
 }
 
-fn closed(attack: &Attack) -> &[String] {
-    match &attack.saved {
-        Some(Saved::Connections { names }) => names,
-        _ => &[],
-    }
+/// Those that there were before.
+fn known(attack: &Attack) -> BTreeSet<&str> {
+    let (names, more): (&[String], &[String]) = match &attack.saved {
+        Some(Saved::Connections { names, more }) => (names, more),
+        _ => (&[], &[]),
+    };
+    names.iter().chain(more).map(String::as_str).collect()
 }
 
 /// Each is tried, whatever became of the others: what was done cannot be taken back. The first error is told.
 pub(super) async fn inject(management: &Known, attack: &Attack) -> Result<(), EngineError> {
-    let names = closed(attack).to_vec();
+    let names: Vec<String> = known(attack).into_iter().map(str::to_owned).collect();
     ask(management, move |management| {
         let until = Instant::now() + CLOSED_WITHIN;
         let mut told = Ok(());
@@ -95,10 +98,17 @@ pub(super) async fn inject(management: &Known, attack: &Attack) -> Result<(), En
 
 pub(super) async fn took(management: &Known, attack: &Attack) -> Result<bool, EngineError> {
     let now = connections(management).await?;
-    Ok(!now.iter().any(|it| closed(attack).contains(&it.name)))
+    let known = known(attack);
+    Ok(!now.iter().any(|it| known.contains(it.name.as_str())))
 }
 
-/// Back when it has another connection.
+fn is_back(all: &[Connection], target: &Found, attack: &Attack) -> bool {
+    let known = known(attack);
+    all.iter()
+        .any(|it| is_of(it, target) && !known.contains(it.name.as_str()))
+}
+
+/// Back when it has a connection that was not there before.
 pub(super) async fn progress<E: Engine>(
     engine: &E,
     management: &Known,
@@ -107,10 +117,7 @@ pub(super) async fn progress<E: Engine>(
 ) -> Result<Progress, EngineError> {
     let now = engine.inspect(&before.id).await?;
     let all = connections(management).await?;
-    let again = all
-        .iter()
-        .any(|it| is_of(it, &now) && !closed(attack).contains(&it.name));
-    Ok(match (again, now.life) {
+    Ok(match (is_back(&all, &now, attack), now.life) {
         (true, Life::Well) => Progress::Back,
         (true, _) => Progress::Running,
         (false, _) => Progress::Out,
@@ -160,10 +167,42 @@ mod tests {
         });
         let mut attack = attack("a");
         let names = ["first", "bad", "last"].map(str::to_owned).to_vec();
-        attack.saved = Some(Saved::Connections { names });
+        attack.saved = Some(Saved::Connections {
+            names,
+            more: Vec::new(),
+        });
         let told = inject(&Ok(management), &attack).await.unwrap_err();
         assert!(told.to_string().contains("500"), "{told}");
         assert_eq!(heads.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn of_many_connections_all_are_closed_and_none_of_them_counts_as_a_new_one() {
+        let row = |number: usize| {
+            format!(r#"{{"name":"{number:03} -> b","user_provided_name":"worker-1 {number}"}}"#)
+        };
+        let list = (0..100).map(row).collect::<Vec<_>>().join(",");
+        let (management, heads) = broker(move |line| {
+            if line.starts_with("DELETE") {
+                (204, String::new())
+            } else {
+                (200, format!("[{list}]"))
+            }
+        });
+        let management = &Ok(management);
+        let mut attack = attack("a");
+        attack.saved = prepare(management, &worker()).await.unwrap();
+        let line = serde_json::to_string(&attack).unwrap();
+        assert!(line.len() < 2000 && line.contains("031"), "{line}");
+        inject(management, &attack).await.unwrap();
+        let is_closing = |head: &&String| head.starts_with("DELETE");
+        assert_eq!(heads.lock().unwrap().iter().filter(is_closing).count(), 100);
+        // They are listed still, and none of them is a new one.
+        assert_eq!(took(management, &attack).await, Ok(false));
+        let all = connections(management).await.unwrap();
+        assert!(!is_back(&all, &worker(), &attack));
+        let new = connection("new -> b", "worker-1 100", "");
+        assert!(is_back(&[new], &worker(), &attack));
     }
 
     #[tokio::test]
@@ -188,7 +227,7 @@ mod tests {
         let management = &Ok(management);
         let mut attack = attack("a");
         attack.saved = prepare(management, &worker()).await.unwrap();
-        assert_eq!(closed(&attack), ["a -> b"]);
+        assert_eq!(known(&attack), BTreeSet::from(["a -> b"]));
         assert_eq!(took(management, &attack).await, Ok(false));
         inject(management, &attack).await.unwrap();
         assert_eq!(took(management, &attack).await, Ok(true));

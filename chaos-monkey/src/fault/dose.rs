@@ -98,8 +98,11 @@ pub enum Saved {
     },
     /// Connections that RabbitMQ closes.
     Connections {
-        /// By RabbitMQ's own names.
+        /// By RabbitMQ's own names; of many, the first ones.
         names: Vec<String>,
+        /// The others. A line of the ledger has no room for them, and nothing is undone by them.
+        #[serde(skip)]
+        more: Vec<String>,
     },
     /// How a container was made, in a file beside the ledger: a line has no room for it.
     Removed {
