@@ -198,13 +198,59 @@ impl Bus {
         }
     }
 
+    /// Tells and obeys nothing: for an attack by hand. Ends when who has something to tell is gone and all is told,
+    /// or cannot be told now.
+    pub async fn only_tell(mut self) {
+        // Our own end would keep the other one waiting for ever.
+        self.tell = mpsc::channel(1).0;
+        let mut pause = RETRY_MIN;
+        let mut waiting = None;
+        let urls = self.settings.amqp_urls.clone();
+        for url in urls.iter().cycle() {
+            match self.open(url).await {
+                Ok((connection, channel)) => {
+                    pause = RETRY_MIN;
+                    loop {
+                        waiting = match waiting.take() {
+                            Some(told) => Some(told),
+                            None => self.tellings.recv().await,
+                        };
+                        let Some(told) = &waiting else {
+                            // Only then has the broker taken what was told.
+                            drop(connection.close(200, "bye".into()).await);
+                            return;
+                        };
+                        if self.tell(&channel, TOLD, told.clone()).await.is_err() {
+                            break;
+                        }
+                        waiting = None;
+                    }
+                }
+                Err(error) => debug!(event = "chaos_bus_away", "{error}"),
+            }
+            if self.tellings.is_closed() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn open(
+        &self,
+        url: &str,
+    ) -> Result<(Connection, Channel), Box<dyn std::error::Error + Send + Sync>> {
+        let label = format!("{} attacks", self.name);
+        let connection = broker::connect(url, &self.settings, &label).await?;
+        let channel = connection.create_channel().await?;
+        Ok((connection, channel))
+    }
+
     async fn connect(
         &self,
         url: &str,
     ) -> Result<(Connection, Channel, Consumer), Box<dyn std::error::Error + Send + Sync>> {
-        let connection =
-            broker::connect(url, &self.settings, &format!("{} attacks", self.name)).await?;
-        let channel = connection.create_channel().await?;
+        let (connection, channel) = self.open(url).await?;
         let queue = format!("planaria.chaos.{}.{}", self.name, self.boot);
         let mut limits = FieldTable::default();
         limits.insert("x-message-ttl".into(), AMQPValue::LongInt(REQUEST_TTL_MS));
@@ -627,6 +673,24 @@ mod tests {
         assert!(bus.obey(request(3, "pause", "planaria")).is_none());
         assert!(bus.obey(request(2, "pause", "planaria")).is_none());
         assert!(bus.obey(request(4, "pause", "planaria")).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_only_tells_ends_with_who_has_something_to_tell() {
+        let keys = Keys::new().with(KeyRole::Operator, Key::new(b"0123456789abcdef").unwrap());
+        let name = MemberName::new("chaos_monkey").unwrap();
+        let nobody = Settings {
+            amqp_urls: vec!["amqp://a:b@127.0.0.1:1/%2f".to_owned()],
+            ..Settings::default()
+        };
+        let (calls, _) = mpsc::channel(1);
+        let (bus, tell) = Bus::new(nobody, Codec::new(keys), name, 1, calls);
+        let task = tokio::spawn(bus.only_tell());
+        tokio::time::sleep(RETRY_MIN / 2).await;
+        assert!(!task.is_finished(), "it waits for the broker");
+        drop(tell);
+        let ended = tokio::time::timeout(RETRY_MAX, task).await;
+        ended.expect("the command would hang").unwrap();
     }
 
     #[tokio::test]

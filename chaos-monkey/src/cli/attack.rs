@@ -2,18 +2,25 @@
 
 use super::{Exit, complain, engine_exit, say};
 use planaria_chaos::attack::End;
+use planaria_chaos::bus::{self, Bus};
 use planaria_chaos::engine::EngineError;
 use planaria_chaos::fault::{Dose, Fault, HELPER_IMAGE, Way};
 use planaria_chaos::identity;
 use planaria_chaos::ledger::Ledger;
 use planaria_chaos::management::Management;
-use planaria_chaos::monkey::{self, Monkey, NoAttack, Outfit};
+use planaria_chaos::monkey::{self, Monkey, NoAttack, Outfit, Tell};
 use planaria_chaos::plan::{self, Order, Trigger};
 use planaria_chaos::target::{Policy, Wish};
+use planaria_core::id::MemberName;
+use planaria_core::message::KeyRole;
+use planaria_monitor::codec::Codec;
 use planaria_monitor::{Settings, ask};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// What the command line asks for.
@@ -69,6 +76,8 @@ pub(super) struct Wanted {
     management: Option<PathBuf>,
 }
 
+/// A command does not wait longer for a broker that is away.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// Nothing is broken for longer.
 const TIME_MAX_S: u64 = 24 * 3600;
 
@@ -234,6 +243,7 @@ async fn carry_out(settings: &Settings, wanted: Wanted) -> Exit {
         }
     };
     let status = ask::any_status(&monitors(settings)).await;
+    let (tell, told) = teller(settings);
     let mut monkey = Monkey::new(Outfit {
         engine,
         policy,
@@ -246,7 +256,7 @@ async fn carry_out(settings: &Settings, wanted: Wanted) -> Exit {
         helper_image: wanted.helper_image,
         management: Management::find(wanted.management.as_deref(), settings),
         group: Box::new(move || status.clone()),
-        tell: Box::new(|_, _| {}),
+        tell,
     });
     if let Some(dir) = &settings.state_dir
         && let Err(error) = monkey.remember(dir)
@@ -272,10 +282,40 @@ async fn carry_out(settings: &Settings, wanted: Wanted) -> Exit {
         everyone: false,
     };
     if wanted.dry_run {
-        preview(&mut monkey, &order).await
-    } else {
-        really(&mut monkey, &order).await
+        return preview(&mut monkey, &order).await;
     }
+    let exit = really(&mut monkey, &order).await;
+    // It has the other end of what is told.
+    drop(monkey);
+    if tokio::time::timeout(TOLD_WITHIN, told).await.is_err() {
+        tracing::debug!(event = "attack_untold", "the broker takes no news");
+    }
+    exit
+}
+
+/// Tells the group of the attack, as the monkey that runs does of its own: so its incidents name it, and a `stop` is
+/// taken back where this command is killed. Not without the operator key, which nobody outside the group has.
+fn teller(settings: &Settings) -> (Tell, JoinHandle<()>) {
+    let name = settings.container_name.clone().or_else(identity::hostname);
+    let name = name.and_then(|name| MemberName::new(name).ok());
+    let keys = planaria_monitor::config::keys(settings)
+        .inspect_err(|error| tracing::warn!(event = "attack_untold", "{error}"))
+        .ok()
+        .filter(|keys| keys.holds(KeyRole::Operator) && !settings.amqp_urls.is_empty());
+    let (Some(name), Some(keys)) = (name, keys) else {
+        return (Box::new(|_, _| {}), tokio::spawn(async {}));
+    };
+    let (calls, _) = mpsc::channel(1);
+    let (bus, tell) = Bus::new(
+        settings.clone(),
+        Codec::new(keys),
+        name,
+        rand::random(),
+        calls,
+    );
+    let told = tokio::spawn(bus.only_tell());
+    let tell: Tell = Box::new(move |attack, event| drop(tell.try_send(bus::told(attack, event))));
+    (tell, told)
 }
 
 /// Where a monitor may answer: in this container, else the healers by the names of the default stack.

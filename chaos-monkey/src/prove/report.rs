@@ -202,19 +202,14 @@ fn join(stories: &[Story], notes: &Notes, began_ms: u64) -> Vec<Row> {
     let mut rows = Vec::new();
     for story in stories {
         let from = story.injected_ms.unwrap_or(story.at_ms);
-        // Healers that heard of the attack name it in what they did about it; those that did not are asked when.
-        let named = |it: &&&(u64, Incident)| it.1.notes.get("attack") == Some(&story.attack.id);
+        // By time alone: the proof's attacks are not told, and the attack that an incident names is an earlier one of
+        // somebody else's.
         let fits = |(at, incident): &&&(u64, Incident)| {
             incident.container.as_str() == story.attack.container
                 && (from..from + TOLD_WITHIN_MS).contains(at)
-                && !incident.notes.contains_key("attack")
                 && !used.contains(&incident.id)
         };
-        let incident = told
-            .iter()
-            .find(named)
-            .or_else(|| told.iter().find(fits))
-            .map(|(_, incident)| incident);
+        let incident = told.iter().find(fits).map(|(_, incident)| incident);
         used.extend(incident.map(|incident| incident.id.clone()));
         rows.push(row(story, incident, began_ms));
     }
@@ -273,4 +268,32 @@ fn per_fault(rows: &[Row]) -> BTreeMap<Fault, PerFault> {
         sums.recover = of(|row| row.well_ms);
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::tests::story;
+
+    /// SIGUSR1 on the same container a few minutes before: its id is on what the proof's own attack led to.
+    #[test]
+    fn an_incident_that_names_an_earlier_attack_is_joined_all_the_same() {
+        let incident: Incident = serde_json::from_value(serde_json::json!({
+            "id": "9-1", "name": "worker-1", "container": "c0ffee", "reason": "killed",
+            "evidence": "it died", "by": "healer-1", "term": 1, "outcome": "healed",
+            "notes": {"attack": "other"},
+        }))
+        .unwrap();
+        let notes = Notes {
+            incidents: [("9-1".to_owned(), (2000, incident))].into(),
+            ..Notes::default()
+        };
+        let mut one = story(Fault::Kill, None);
+        one.injected_ms = Some(1000);
+        let mut later = story(Fault::Kill, None);
+        later.injected_ms = Some(1500);
+        let rows = join(&[one, later], &notes, 0);
+        assert_eq!(rows[0].healed_by.as_deref(), Some("healer-1 (it died)"));
+        assert_eq!(rows[1].healed_by, None, "each incident is told once");
+    }
 }
