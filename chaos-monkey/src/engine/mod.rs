@@ -1,5 +1,6 @@
 //! What the monkey asks of the container engine, and how bollard answers it.
 
+mod anew;
 mod helpers;
 mod places;
 
@@ -161,8 +162,19 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn remove(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// How it was made, so that another one can be made so.
     fn how_made(&self, id: &str) -> impl Future<Output = Result<String, EngineError>> + Send;
-    /// Makes and starts another one.
-    fn make(&self, name: &str, how: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Whether it is in the networks that belong to that, and in no other.
+    fn has_networks(
+        &self,
+        id: &str,
+        how: &str,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send;
+    /// Makes and starts another one; until it is whole it is called `aside`.
+    fn make(
+        &self,
+        name: &str,
+        aside: &str,
+        how: &str,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Freezes all of its processes.
     fn pause(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Thaws them.
@@ -305,12 +317,12 @@ impl Engine for Docker {
         serde_json::to_string(&how).map_err(|error| refused(error.to_string()))
     }
 
-    async fn make(&self, name: &str, how: &str) -> Result<(), EngineError> {
-        let refused = |why: String| EngineError::Refused(why);
-        let how: Specification =
-            serde_json::from_str(how).map_err(|error| refused(error.to_string()))?;
-        let made = how.make(self, name).await;
-        made.map(drop).map_err(|error| refused(error.to_string()))
+    async fn has_networks(&self, id: &str, how: &str) -> Result<bool, EngineError> {
+        anew::has_networks(self, id, how).await
+    }
+
+    async fn make(&self, name: &str, aside: &str, how: &str) -> Result<(), EngineError> {
+        anew::make(self, name, aside, how).await
     }
 
     async fn pause(&self, id: &str) -> Result<(), EngineError> {

@@ -1,7 +1,7 @@
 //! A container is removed: `docker rm --force`. Only where healers may make it anew.
 
-use super::{About, Needs, Progress, Saved, Undo, Undone};
-use crate::engine::{Engine, EngineError};
+use super::{About, Needs, Progress, Saved, Undo, Undone, helper};
+use crate::engine::{Engine, EngineError, Found};
 use crate::ledger::Attack;
 use crate::target::Life;
 use std::time::Duration;
@@ -51,21 +51,10 @@ pub(super) async fn progress<E: Engine>(
     })
 }
 
-/// Makes it anew, as it was made, where nobody did.
-pub(super) async fn undo<E: Engine>(engine: &E, attack: &Attack) -> Result<Undone, EngineError> {
-    match engine.inspect(&attack.target).await {
-        // An earlier try got no further than this.
-        Ok(now) if now.life == Life::Down && now.started_at.starts_with(NEVER) => {
-            engine.start(&now.id).await?;
-            return Ok(Undone::Done);
-        }
-        Ok(_) => return Ok(Undone::Nothing),
-        Err(EngineError::Gone(_)) => {}
-        Err(other) => return Err(other),
-    }
-    // Nothing is removed before it is known how to make it anew: without that it was somebody else.
+/// How it was made; `None`: nothing was removed, for that is known before.
+fn how_made(attack: &Attack) -> Result<Option<String>, EngineError> {
     let Some(Saved::Removed { file }) = &attack.saved else {
-        return Ok(Undone::Gone);
+        return Ok(None);
     };
     let how = std::fs::read_to_string(file).map_err(|error| {
         EngineError::Refused(format!(
@@ -74,6 +63,37 @@ pub(super) async fn undo<E: Engine>(engine: &E, attack: &Attack) -> Result<Undon
             file.display()
         ))
     })?;
-    engine.make(&attack.target, &how).await?;
+    Ok(Some(how))
+}
+
+/// Makes it anew, as it was made, where nobody did.
+pub(super) async fn undo<E: Engine>(engine: &E, attack: &Attack) -> Result<Undone, EngineError> {
+    let aside = format!("{}-anew", helper::name(&attack.id));
+    // An earlier try got no further than this: it lacks networks.
+    engine.remove_helper(&aside).await?;
+    let now = match engine.inspect(&attack.target).await {
+        Ok(now) => Some(now),
+        Err(EngineError::Gone(_)) => None,
+        Err(other) => return Err(other),
+    };
+    let never_started = |now: &Found| now.life == Life::Down && now.started_at.starts_with(NEVER);
+    if now.as_ref().is_some_and(|now| !never_started(now)) {
+        return Ok(Undone::Nothing);
+    }
+    let Some(how) = how_made(attack)? else {
+        // It was somebody else.
+        return Ok(now.map_or(Undone::Gone, |_| Undone::Nothing));
+    };
+    match now {
+        // Whole, so ours of an earlier try, or as good.
+        Some(now) if engine.has_networks(&now.id, &how).await? => engine.start(&now.id).await?,
+        Some(_) => {
+            return Err(EngineError::Refused(format!(
+                "somebody made {} with other networks and never started it; start it, or remove it",
+                attack.target
+            )));
+        }
+        None => engine.make(&attack.target, &aside, &how).await?,
+    }
     Ok(Undone::Done)
 }

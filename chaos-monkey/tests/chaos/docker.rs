@@ -310,6 +310,49 @@ fn rm() {
     assert_eq!(target.inside("cat /books/page").1.trim(), "kept");
 }
 
+/// Half of it, left by an earlier try, is made anew whole; what somebody else created in its place is left alone.
+#[test]
+fn what_is_made_anew_has_all_of_its_networks() {
+    let network = format!("planaria-test-chaos-rm-{}", std::process::id());
+    let create = ["network", "create", "--label", "planaria.test=chaos"];
+    assert!(
+        docker(&[&create[..], &[&network]].concat())
+            .status
+            .success()
+    );
+    let target = Target::start("half", &["--label", "planaria.recreate=true"]);
+    let connect = ["network", "connect", &network, &target.name];
+    assert!(docker(&connect).status.success());
+    let networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    let before = target.inspect(networks);
+    let mut monkey = Monkey::seen("rm", &target, &["--for", LONG], is_removed);
+    monkey.signal("-KILL");
+    monkey.ended();
+    let stories = planaria_chaos::ledger::read(monkey.state.path()).unwrap();
+    let aside = format!("planaria-chaos-{}-anew", stories.last().unwrap().attack.id);
+    for name in [&aside, &target.name] {
+        let half = ["create", "--name", name, image(), "sleep", "600"];
+        assert!(docker(&half).status.success());
+    }
+    let revert = || program(monkey.state.path()).arg("revert").status().unwrap();
+    assert!(!revert().success());
+    assert_eq!(
+        target.inspect("{{.State.Status}}"),
+        "created",
+        "it is another's"
+    );
+    assert!(docker(&["rm", &target.name]).status.success());
+    assert!(revert().success());
+    assert_eq!(target.inspect("{{.State.Running}}"), "true");
+    assert_eq!(target.inspect(networks), before);
+    assert!(
+        !docker(&["inspect", &aside]).status.success(),
+        "half of it is left"
+    );
+    drop(target);
+    docker(&["network", "rm", &network]);
+}
+
 #[test]
 fn what_nobody_would_make_anew_is_not_removed() {
     let target = Target::start("kept", &[]);

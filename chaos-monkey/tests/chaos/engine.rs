@@ -15,7 +15,10 @@ pub(crate) struct Box_ {
     /// How many of its name there were before; it is in the id.
     pub(crate) made: u32,
     pub(crate) life: Life,
+    /// 0: created and never started.
     pub(crate) lives: u32,
+    /// In the networks that it should be in.
+    pub(crate) whole: bool,
     pub(crate) stopped: bool,
     pub(crate) cut_off: bool,
     pub(crate) nano_cpus: i64,
@@ -57,6 +60,7 @@ impl Fake {
                 made: 0,
                 life: Life::Well,
                 lives: 1,
+                whole: true,
                 stopped: false,
                 cut_off: false,
                 nano_cpus: 0,
@@ -119,6 +123,18 @@ impl Fake {
         old.life = Life::Well;
     }
 
+    /// Somebody creates it, and does not start it.
+    pub(crate) fn create(&self, name: &str, whole: bool) {
+        let new = Box_ {
+            made: 1,
+            life: Life::Down,
+            lives: 0,
+            whole,
+            ..Self::with(&[name]).boxes.lock().unwrap()[name].clone()
+        };
+        self.boxes.lock().unwrap().insert(name.to_owned(), new);
+    }
+
     fn change(
         &self,
         id: &str,
@@ -166,7 +182,10 @@ impl Engine for Fake {
             name,
             project: Some("planaria".to_owned()),
             life: it.life,
-            started_at: format!("life {}", it.lives),
+            started_at: match it.lives {
+                0 => "0001-01-01T00:00:00Z".to_owned(),
+                lives => format!("life {lives}"),
+            },
             addresses: Vec::new(),
         })
     }
@@ -284,8 +303,16 @@ impl Engine for Fake {
         Ok(format!("as {} was made", found.unwrap()))
     }
 
-    async fn make(&self, name: &str, how: &str) -> Result<(), EngineError> {
+    async fn has_networks(&self, id: &str, how: &str) -> Result<bool, EngineError> {
+        let found = find(&mut self.boxes.lock().unwrap(), id).map(|(name, it)| (name, it.whole));
+        let (name, whole) = found.ok_or_else(|| EngineError::Gone(id.to_owned()))?;
         assert_eq!(how, format!("as {name} was made"));
+        Ok(whole)
+    }
+
+    async fn make(&self, name: &str, aside: &str, how: &str) -> Result<(), EngineError> {
+        assert_eq!(how, format!("as {name} was made"));
+        assert!(aside.ends_with("-anew"));
         self.calls.lock().unwrap().push(format!("make {name}"));
         let new = Box_ {
             made: 1,

@@ -649,3 +649,25 @@ async fn what_a_start_could_not_undo_is_tried_again() {
     assert_eq!(second.ended().await, End::Reverted);
     assert!(ledger::read(dir.path()).unwrap()[0].end.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_created_in_its_place_is_started_only_with_its_networks() {
+    for whole in [true, false] {
+        let (engine, dir) = (three(), tempfile::tempdir().unwrap());
+        let mut monkey = monkey(&engine, dir.path(), 7);
+        let sent = monkey
+            .attack(&order(Fault::Rm, "worker-1"), Instant::now())
+            .await;
+        sent.unwrap();
+        injected(dir.path()).await;
+        engine.create("worker-1", whole);
+        let end = monkey.ended().await;
+        if whole {
+            assert_eq!(end, End::Reverted);
+            assert_eq!(engine.calls(), ["remove worker-1", "start worker-1"]);
+        } else {
+            assert_eq!(end, End::Open);
+            assert_eq!(engine.calls(), ["remove worker-1"]);
+        }
+    }
+}
