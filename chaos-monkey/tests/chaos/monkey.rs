@@ -362,7 +362,7 @@ async fn without_a_writable_ledger_nothing_is_attacked() {
         everyone: false,
     };
     monkey.attack(&order, Instant::now()).await.unwrap();
-    monkey.ended().await;
+    ended(&mut monkey).await;
     assert_eq!(world.engine.calls(), Vec::<String>::new());
 }
 
@@ -420,7 +420,7 @@ async fn what_is_needed_to_undo_rot_is_written_down_before_anything_rots() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(text().contains("what was there"), "{}", text());
-    monkey.ended().await;
+    ended(&mut monkey).await;
     let calls = engine.calls();
     let expected = [
         format!("helper {helper}-look"),
@@ -483,6 +483,11 @@ async fn injected(dir: &Path) {
     }
 }
 
+async fn ended(monkey: &mut Monkey<Fake>) -> End {
+    let end = tokio::time::timeout(STUCK, monkey.ended()).await;
+    end.expect("nothing ends")
+}
+
 /// Its container ends, and takes the helper in its process namespace along.
 async fn stop(engine: &Fake, attack: &Attack) {
     let helper = format!("planaria-chaos-{}", attack.id);
@@ -506,7 +511,7 @@ async fn files_in_a_container_that_does_not_run_stay_open_in_the_ledger() {
             .await;
         injected(dir.path()).await;
         stop(&engine, &sent.unwrap()).await;
-        let end = monkey.ended().await;
+        let end = ended(&mut monkey).await;
         assert_eq!(end == End::Open, open, "{fault}: {end:?}");
         let story = ledger::read(dir.path()).unwrap().remove(0);
         assert_eq!(story.undo().is_some(), open, "{fault}: {story:?}");
@@ -528,7 +533,7 @@ async fn rot_in_a_volume_is_mended_in_the_container_that_was_made_anew() {
         } else {
             engine.forget("worker-1");
         }
-        let end = monkey.ended().await;
+        let end = ended(&mut monkey).await;
         let helpers = engine.joined();
         let last = engine.calls().pop().unwrap();
         assert!(last.starts_with("remove planaria-chaos-"), "{last}");
@@ -554,7 +559,7 @@ async fn a_removed_containers_helper_is_removed_too() {
         injected(dir.path()).await;
         stop(&engine, &sent.unwrap()).await;
         engine.forget("worker-1");
-        assert_eq!(monkey.ended().await, End::Gone, "{fault}");
+        assert_eq!(ended(&mut monkey).await, End::Gone, "{fault}");
         let last = engine.calls().pop().unwrap();
         assert!(
             last.starts_with("remove planaria-chaos-"),
@@ -596,7 +601,7 @@ async fn one_store_rots_also_where_it_could_not_be_mended() {
         .await
         .unwrap_err();
     stop(&engine, &sent.unwrap()).await;
-    assert_eq!(monkey.ended().await, End::Open);
+    assert_eq!(ended(&mut monkey).await, End::Open);
     // Started by somebody, it looks well; its files rot all the same.
     engine.start(first).await.unwrap();
     monkey
@@ -604,7 +609,7 @@ async fn one_store_rots_also_where_it_could_not_be_mended() {
         .await
         .unwrap_err();
     assert!(!monkey.is_busy());
-    assert_eq!(monkey.ended().await, End::Reverted, "it is tried again");
+    assert_eq!(ended(&mut monkey).await, End::Reverted, "it is tried again");
     assert_eq!(engine.joined().pop().unwrap(), "storage-node-1.0");
     monkey.attack(&rot(second), Instant::now()).await.unwrap();
 }
@@ -617,10 +622,10 @@ async fn what_stays_open_is_tried_more_and_more_seldom_and_at_once_when_a_person
     let sent = monkey.attack(&rot, Instant::now()).await;
     injected(dir.path()).await;
     stop(&engine, &sent.unwrap()).await;
-    assert_eq!(monkey.ended().await, End::Open);
+    assert_eq!(ended(&mut monkey).await, End::Open);
     let begun = Instant::now();
     for _ in 0..20 {
-        assert_eq!(monkey.ended().await, End::Open);
+        assert_eq!(ended(&mut monkey).await, End::Open);
     }
     assert!(begun.elapsed() > Duration::from_secs(3600));
     // SIGUSR2 and the end try it once and do not hang on it.
@@ -630,7 +635,7 @@ async fn what_stays_open_is_tried_more_and_more_seldom_and_at_once_when_a_person
     engine.start("storage-node-1").await.unwrap();
     let begun = Instant::now();
     assert_eq!(monkey.undo("storage-node-1"), 1);
-    assert_eq!(monkey.ended().await, End::Reverted);
+    assert_eq!(ended(&mut monkey).await, End::Reverted);
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
@@ -646,7 +651,7 @@ async fn what_a_start_could_not_undo_is_tried_again() {
     let mut second = generous(&engine, dir.path());
     assert_eq!(second.recover(dir.path()).await.unwrap(), 1);
     engine.start("storage-node-1").await.unwrap();
-    assert_eq!(second.ended().await, End::Reverted);
+    assert_eq!(ended(&mut second).await, End::Reverted);
     assert!(ledger::read(dir.path()).unwrap()[0].end.is_some());
 }
 
@@ -661,7 +666,7 @@ async fn what_was_created_in_its_place_is_started_only_with_its_networks() {
         sent.unwrap();
         injected(dir.path()).await;
         engine.create("worker-1", whole);
-        let end = monkey.ended().await;
+        let end = ended(&mut monkey).await;
         if whole {
             assert_eq!(end, End::Reverted);
             assert_eq!(engine.calls(), ["remove worker-1", "start worker-1"]);
