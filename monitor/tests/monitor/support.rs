@@ -35,13 +35,13 @@ pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 pub(crate) fn start(command: &mut Command) -> Running {
     let mut child = command.spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    let stderr = child.stderr.take();
+    let stderr = child.stderr.take().map(BufReader::new);
     let stdin = child.stdin.take();
     Running {
         child,
@@ -87,7 +87,17 @@ impl Running {
         }
     }
 
-    /// All that it wrote to standard error; after its end.
+    /// Waits until it writes this to standard error.
+    pub(crate) fn complains(&mut self, wanted: &str) {
+        let stderr = self.stderr.as_mut().unwrap();
+        let mut lines = stderr.lines().map_while(Result::ok);
+        assert!(
+            lines.any(|line| line.contains(wanted)),
+            "not said: {wanted}"
+        );
+    }
+
+    /// All else that it wrote to standard error; after its end.
     pub(crate) fn errors(&mut self) -> String {
         let mut text = String::new();
         if let Some(mut stderr) = self.stderr.take() {
