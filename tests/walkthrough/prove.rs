@@ -66,7 +66,7 @@ fn the_proof_sees_a_store_that_answers_before_it_has_written() -> Result<()> {
 }
 
 #[test]
-#[ignore = "make test-all: builds sabotaged healers, and minutes; not run yet"]
+#[ignore = "make test-all: builds sabotaged healers, and minutes"]
 fn the_proof_sees_a_leader_that_goes_on_after_it_was_followed() -> Result<()> {
     bites("no-fence")
 }
