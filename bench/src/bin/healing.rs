@@ -56,8 +56,9 @@ const POLL_EVERY: Duration = Duration::from_secs(5);
 /// Between two kills; each worker's turn comes after eight of these, which is longer than the bench's
 /// `BACKOFF_RESET`.
 const REST: Duration = Duration::from_millis(1200);
-/// A leader is left alone for longer than the lease and the broker's patience together.
-const LEADER_REST: Duration = Duration::from_secs(8);
+/// A leader is left alone for longer than the lease and the broker's patience together, and than its stop timeout: a
+/// successor that has listened for less cannot tell a death from the end of a stop, and waits a second for its event.
+const LEADER_REST: Duration = Duration::from_secs(13);
 
 #[derive(Clone, Copy)]
 struct Times {
