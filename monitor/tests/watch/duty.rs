@@ -6,6 +6,10 @@ const MONITOR: &str = env!("CARGO_BIN_EXE_monitor");
 
 /// A watcher in a container, as our image would be, but with the program from outside.
 fn watcher(world: &World, short: &str, env: &[&str]) -> String {
+    watcher_with(world, short, &[], env)
+}
+
+fn watcher_with(world: &World, short: &str, more: &[&str], env: &[&str]) -> String {
     let socket = format!("{}/sock:/var/run/docker.sock", world.engine.dir.display());
     let program = format!("{MONITOR}:/monitor:ro");
     let label = format!("AUTOHEAL_CONTAINER_LABEL={}", world.label);
@@ -21,6 +25,7 @@ fn watcher(world: &World, short: &str, env: &[&str]) -> String {
         "--env",
         &label,
     ];
+    options.extend(more);
     for pair in env {
         options.extend(["--env", pair]);
     }
@@ -28,9 +33,13 @@ fn watcher(world: &World, short: &str, env: &[&str]) -> String {
 }
 
 fn says(world: &World, watcher: &str, wanted: &str) -> bool {
+    times_said(world, watcher, wanted) > 0
+}
+
+fn times_said(world: &World, watcher: &str, wanted: &str) -> usize {
     let output = world.engine.try_docker(&["logs", watcher]);
     let both = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&both).contains(wanted)
+    String::from_utf8_lossy(&both).matches(wanted).count()
 }
 
 fn kill_and_await(world: &World, victim: &str) {
@@ -72,12 +81,7 @@ fn two_watchers_never_act_twice_and_the_second_takes_over() {
     kill_and_await(&world, &victim);
     world.engine.docker(&["unpause", &first]);
     wait("the second stands by again", || {
-        let output = world.engine.try_docker(&["logs", &second]);
-        let said = [output.stdout, output.stderr].concat();
-        String::from_utf8_lossy(&said)
-            .matches("Standing by")
-            .count()
-            == 2
+        times_said(&world, &second, "Standing by") == 2
     });
     // Gone for good.
     world.engine.docker(&["rm", "--force", &first]);
@@ -115,23 +119,10 @@ fn crash_after(point: &str) {
     let world = World::new(point);
     let victim = world.counted("victim", "exec sleep infinity");
     let state = world.state_volume();
-    let program = format!("{MONITOR}:/monitor:ro");
-    let socket = format!("{}/sock:/var/run/docker.sock", world.engine.dir.display());
-    let label = format!("AUTOHEAL_CONTAINER_LABEL={}", world.label);
     let after = format!("CRASH_AFTER={point}");
-    let options = [
-        "--restart=unless-stopped",
-        "--label=planaria.watcher=true",
-        "--network=none",
-        "--env=STATE_DIR=/state",
-        "--env=CRASH_MARK=/state/crashed",
-    ];
-    let pairs = [
-        "--volume", &socket, "--volume", &program, "--volume", &state,
-    ];
-    let named = ["--env", &label, "--env", &after];
-    let options = [&options[..], &pairs, &named].concat();
-    let watcher = world.run_unmarked("watcher", &options, &["/monitor", "watch"]);
+    let more = ["--restart=unless-stopped", "--volume", &state];
+    let env = ["STATE_DIR=/state", "CRASH_MARK=/state/crashed", &after];
+    let watcher = watcher_with(&world, "watcher", &more, &env);
     wait("it watches", || says(&world, &watcher, "Watching 1 of"));
     let (life, before) = (world.engine.started(&watcher), world.starts("victim"));
     let old = world.engine.started(&victim);
@@ -139,12 +130,7 @@ fn crash_after(point: &str) {
     world.engine.wait_for_new_life(&victim, &old);
     world.engine.wait_for_new_life(&watcher, &life);
     wait("it watches again", || {
-        let output = world.engine.try_docker(&["logs", &watcher]);
-        let said = [output.stdout, output.stderr].concat();
-        String::from_utf8_lossy(&said)
-            .matches("Watching 1 of")
-            .count()
-            == 2
+        times_said(&world, &watcher, "Watching 1 of") == 2
     });
     kill_and_await(&world, &victim);
     wait("it tells of the next one", || {
