@@ -3,34 +3,24 @@
 
 use super::{CALL_TIMEOUT, EngineError, START_LIMIT, bounded, helpers};
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, EndpointSettings, NetworkConnectRequest};
+use bollard::models::NetworkConnectRequest;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RenameContainerOptionsBuilder,
     StartContainerOptions,
 };
-use serde::Deserialize;
+use planaria_monitor::docker::Specification;
 use std::collections::BTreeSet;
 
-/// What `planaria_monitor::docker::Specification` writes.
-#[derive(Deserialize)]
-struct Specification {
-    body: ContainerCreateBody,
-    /// The engine takes one network with the creation.
-    further: Vec<(String, EndpointSettings)>,
+fn read(how: &str) -> Result<Specification, EngineError> {
+    serde_json::from_str(how).map_err(|error| EngineError::Refused(error.to_string()))
 }
 
-impl Specification {
-    fn read(how: &str) -> Result<Self, EngineError> {
-        serde_json::from_str(how).map_err(|error| EngineError::Refused(error.to_string()))
-    }
-
-    fn networks(&self) -> BTreeSet<&str> {
-        let first = self.body.networking_config.as_ref();
-        let first = first.and_then(|it| it.endpoints_config.as_ref());
-        let first = first.into_iter().flat_map(|it| it.keys());
-        let further = self.further.iter().map(|(name, _)| name);
-        first.chain(further).map(String::as_str).collect()
-    }
+fn networks(how: &Specification) -> BTreeSet<&str> {
+    let first = how.body.networking_config.as_ref();
+    let first = first.and_then(|it| it.endpoints_config.as_ref());
+    let first = first.into_iter().flat_map(|it| it.keys());
+    let further = how.further.iter().map(|(name, _)| name);
+    first.chain(further).map(String::as_str).collect()
 }
 
 /// Whether a container is in the networks of that specification, and in no other.
@@ -39,12 +29,12 @@ pub(super) async fn has_networks(
     id: &str,
     how: &str,
 ) -> Result<bool, EngineError> {
-    let how = Specification::read(how)?;
+    let how = read(how)?;
     let found = docker.inspect_container(id, None::<InspectContainerOptions>);
     let found = bounded(id, CALL_TIMEOUT, found).await?;
-    let networks = found.network_settings.and_then(|it| it.networks);
-    let networks = networks.unwrap_or_default();
-    Ok(how.networks() == networks.keys().map(String::as_str).collect())
+    let there = found.network_settings.and_then(|it| it.networks);
+    let there = there.unwrap_or_default();
+    Ok(networks(&how) == there.keys().map(String::as_str).collect())
 }
 
 /// Creates it under the name `aside`, connects it, names it, starts it.
@@ -54,7 +44,7 @@ pub(super) async fn make(
     aside: &str,
     how: &str,
 ) -> Result<(), EngineError> {
-    let Specification { body, further } = Specification::read(how)?;
+    let Specification { body, further } = read(how)?;
     helpers::remove(docker, aside).await?;
     let options = CreateContainerOptionsBuilder::new().name(aside).build();
     let created = docker.create_container(Some(options), body);
@@ -100,10 +90,10 @@ mod tests {
             "NetworkSettings": {"Networks": {"back": {}, "front": {}, "side": {}}},
         });
         let found = serde_json::from_value(found).unwrap();
-        let written = planaria_monitor::docker::Specification::of(found).unwrap();
+        let written = Specification::of(found).unwrap();
         let how = serde_json::to_string(&written).unwrap();
-        let read = Specification::read(&how).unwrap();
-        assert_eq!(read.networks(), BTreeSet::from(["back", "front", "side"]));
+        let read = read(&how).unwrap();
+        assert_eq!(networks(&read), BTreeSet::from(["back", "front", "side"]));
         assert_eq!(read.further.len(), 2);
     }
 }

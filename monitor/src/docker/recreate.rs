@@ -30,9 +30,10 @@ const CONFLICT: u16 = 409;
 /// How a container was made. Its environment is in it, and with that its secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Specification {
-    body: ContainerCreateBody,
+    /// As the engine is asked for it, with the first of its networks.
+    pub body: ContainerCreateBody,
     /// The engine takes one network with the creation; these are connected before the start.
-    further: Vec<(String, EndpointSettings)>,
+    pub further: Vec<(String, EndpointSettings)>,
 }
 
 /// What this healer remembers; it never comes from elsewhere.
@@ -136,7 +137,7 @@ impl Specification {
     ///
     /// # Errors
     /// What the engine said; [`EngineError::Stale`] where the name is taken.
-    pub async fn make(self, docker: &Docker, name: &str) -> Result<ContainerId, EngineError> {
+    async fn make(self, docker: &Docker, name: &str) -> Result<ContainerId, EngineError> {
         let Self { body, further } = self;
         let options = CreateContainerOptionsBuilder::new().name(name).build();
         let made = within(docker.create_container(Some(options), body)).await;
