@@ -118,7 +118,7 @@ impl From<MemberName> for String {
     }
 }
 
-/// One life of a process, drawn at random when it starts. Compared for equality only.
+/// One life of a process, drawn at random when it starts. Its order says nothing but that two are not the same.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BootId(pub u64);

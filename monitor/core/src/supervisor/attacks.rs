@@ -58,12 +58,9 @@ impl Supervisor {
     }
 
     fn note_attack(&mut self, now: Instant, told: &AttackTold) {
-        let named = |patient: &&Patient| {
-            let member = patient.info.member.as_ref().map(MemberName::as_str);
-            patient.care.is_some()
-                && (patient.info.name == told.target || member == Some(told.target.as_str()))
-        };
-        let Some(patient) = self.patients.values().find(named) else {
+        let named = MemberName::new(told.target.as_str()).ok();
+        let named = named.and_then(|name| self.find_named(&name));
+        let Some(patient) = named.and_then(|id| self.patients.get(&id)) else {
             return;
         };
         let within = Duration::from_millis(told.within_ms.unwrap_or(0)).min(LASTS_MAX);

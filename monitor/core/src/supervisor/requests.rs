@@ -45,7 +45,7 @@ impl Supervisor {
         }
     }
 
-    fn find_named(&self, name: &MemberName) -> Option<ContainerId> {
+    pub(super) fn find_named(&self, name: &MemberName) -> Option<ContainerId> {
         self.patients
             .values()
             .filter(|p| p.care.is_some())
